@@ -1,0 +1,110 @@
+"""What people who write metrics and rewards use: from numbers to `Scores`, from a function to a `Metric`."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from harness.types import STATUSES, Batch, Need, NoValue, Prompt, ScoreInfo, Scores
+
+if TYPE_CHECKING:
+    from harness.types import F64
+
+_CODE = {name: code for code, name in enumerate(STATUSES)}
+
+
+def scores_from(
+    info: ScoreInfo,
+    signature: str,
+    values: Sequence[float | NoValue | None],
+    *,
+    statistics: F64 | None = None,
+    corpus_signature: str = "",
+) -> Scores:
+    """`Scores` of one value per completion.
+
+    `None` abstains without saying why; `NoValue(status, reason)` says both. NaN, infinity and values outside the
+    declared range become `invalid` when the host takes the scores. `statistics` is (completions, k).
+    `corpus_signature` is needed only where the corpus score is made otherwise than the segments.
+    """
+    numbers = np.full(len(values), np.nan)
+    status = np.zeros(len(values), np.uint8)
+    reasons: dict[int, str] = {}
+    for index, value in enumerate(values):
+        if value is None:
+            value = NoValue("abstain", "the metric gave no value")
+        if isinstance(value, NoValue):
+            status[index], reasons[index] = _CODE[value.status], value.reason
+        else:
+            numbers[index] = value
+    return Scores(info, signature, numbers, status, reasons, statistics=statistics, corpus_signature=corpus_signature)
+
+
+def corpus_score(info: ScoreInfo, signature: str, value: float | None) -> Scores:
+    """`Scores` of a score of corpus scope, as `over` returns them: one number, none per completion."""
+    return Scores(info, signature, np.empty(0), np.empty(0, np.uint8), corpus=value, corpus_signature=signature)
+
+
+def prompt_text(prompt: Prompt) -> str:
+    """The text a completion answers: the prompt, or the last user turn of a chat (its last turn if there is none)."""
+    if prompt is None:
+        return ""
+    if isinstance(prompt, str):
+        return prompt
+    users = [message for message in prompt if message.role == "user"] or list(prompt)
+    return users[-1].content if users else ""
+
+
+def _columns(batch: Batch) -> dict[str, list[Any]]:
+    samples = [g.sample for g in batch.generations for _ in g.completions]
+    return {
+        "prompts": [s.prompt for s in samples],
+        "references": [list(s.references) for s in samples],
+        "metadata": [dict(s.metadata) for s in samples],
+        "ids": [s.id for s in samples],
+    }
+
+
+class _FunctionMetric:
+    """A metric of one segment score, by a function of completions."""
+
+    def __init__(self, function: Callable[..., Sequence[float | None]], info: ScoreInfo, version: str) -> None:
+        self.infos = (info,)
+        self._function = function
+        self._signature = f"{info.name}|version:{version}"
+        parameters = inspect.signature(function).parameters.values()
+        self._takes_all = any(p.kind is p.VAR_KEYWORD for p in parameters)
+        self._takes = {p.name for p in parameters}
+
+    def __call__(self, batch: Batch) -> Mapping[str, Scores]:
+        columns = {k: v for k, v in _columns(batch).items() if self._takes_all or k in self._takes}
+        values = self._function(completions=batch.texts, **columns)
+        (info,) = self.infos
+        return {info.name: scores_from(info, self._signature, list(values))}
+
+
+def metric_from(
+    function: Callable[..., Sequence[float | None]],
+    *,
+    name: str | None = None,
+    low: float = 0.0,
+    high: float = 1.0,
+    higher_is_better: bool = True,
+    needs: Sequence[Need] = (),
+    version: str = "1",
+    tolerance: float = 0.0,
+) -> _FunctionMetric:
+    """A metric from a plain function `f(completions, ...) -> list of float or None`, one per completion.
+
+    The function is called by keyword with `completions` (list of str) and whichever of `prompts`, `references`,
+    `metadata`, `ids` it names (all of them if it takes `**kwargs`), each a list of the same length: the way TRL
+    calls a reward function. `low`, `high` is its range. `needs=["references"]` lets it abstain on samples without.
+    Change `version` when the numbers change their meaning: it is the signature.
+    """
+    info = ScoreInfo(
+        name or function.__name__, low, high, higher_is_better, needs=frozenset(needs), tolerance=tolerance
+    )
+    return _FunctionMetric(function, info, version)

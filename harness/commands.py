@@ -1,0 +1,291 @@
+"""What the commands that do work do: from words on the command line to the order of a run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from harness.bundles import find_suite
+from harness.display import escaped, visible
+from harness.errors import IncompleteError, RunError, UsageError
+from harness.files import locked
+from harness.journal import NAME as JOURNAL
+from harness.journal import Journal
+from harness.records import iter_generations
+from harness.registry import Registry
+from harness.run import (
+    Hooks,
+    Outcome,
+    continue_run,
+    default_folder,
+    prepare,
+    record_run,
+    render,
+    run_suite,
+    score_run,
+)
+from harness.scoring import load_scorers
+from harness.specs import cli_metric
+from harness.store import LOCAL, MANIFEST, SAMPLES, Rendered, is_run, open_run, read_json
+from harness.suite import Suite, load_suite, parse_suite, resolved, resolved_text, suite_json_schema
+from harness.suite_entries import name_from
+from harness.suite_schema import name_problem
+from harness.terminal import Generating, output, print_json, speaking, warn_of_broken
+from harness.types import Generation, Spec
+
+CONSOLE = Spec("report", "console")
+
+
+@dataclass(frozen=True, slots=True)
+class Common:
+    """What every command shares."""
+
+    blocked: tuple[str, ...]
+
+    def registry(self, *, tolerant: bool = False) -> Registry:
+        registry = Registry.load(block=self.blocked, tolerant=tolerant)
+        if not tolerant:
+            warn_of_broken(registry)
+        return registry
+
+
+@dataclass(frozen=True, slots=True)
+class SuiteOptions:
+    """The options of `run` and `generate`."""
+
+    out: Path | None
+    overrides: tuple[str, ...]
+    limit: int | None
+    seed: int | None
+    data: Path | None
+    fresh: bool
+    retry_failed: bool
+
+
+def run_command(common: Common, name: str, options: SuiteOptions, as_json: bool, *, score: bool) -> None:
+    registry = common.registry()
+    with Generating() as progress, speaking(progress.note):
+        hooks = Hooks(generating=progress.start, note=progress.note)
+        if is_run(Path(name)):
+            outcome = _continue(Path(name), registry, options, hooks, score)
+        else:
+            outcome = _run(name, registry, options, hooks, score)
+    _present(outcome, registry, as_json)
+
+
+def _run(name: str, registry: Registry, options: SuiteOptions, hooks: Hooks, score: bool) -> Outcome:
+    suite = _with_options(find_suite(name), registry, options)
+    setup = prepare(suite, registry, data=options.data)
+    folder = options.out or default_folder(suite.name, setup.identity)
+    if options.fresh:
+        _clear(folder)
+    with _resumable(folder):
+        return run_suite(setup, folder, hooks=hooks, retry_failed=options.retry_failed, score=score)
+
+
+@contextmanager
+def _resumable(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        stop.add_note(f"`harness run {folder}` continues")
+        raise
+
+
+def _continue(folder: Path, registry: Registry, options: SuiteOptions, hooks: Hooks, score: bool) -> Outcome:
+    given = [n for n in ("out", "overrides", "limit", "seed", "data", "fresh") if getattr(options, n)]
+    if given:
+        word = "set" if given[0] == "overrides" else given[0]
+        raise UsageError(f"{folder} is a run, which is continued as it was begun: --{word} goes with a suite file")
+    suite = stored_suite(folder, registry)
+    with _resumable(folder):
+        return continue_run(folder, suite, registry, hooks=hooks, retry_failed=options.retry_failed, score=score)
+
+
+def _with_options(path: Path, registry: Registry, options: SuiteOptions) -> Suite:
+    overrides = list(options.overrides)
+    if options.seed is not None:
+        overrides.append(f"generate.seed={options.seed}")
+    suite = load_suite(path, overrides=overrides, registry=registry)
+    if options.limit is not None:
+        suite = replace(suite, tasks=tuple(replace(t, limit=options.limit) for t in suite.tasks))
+    return suite
+
+
+def _clear(folder: Path) -> None:
+    """Only what is a run is ever removed."""
+    if not folder.exists():
+        return
+    if not is_run(folder):
+        raise UsageError(f"--fresh: {folder} holds no run, so it is left alone")
+    with locked(folder):
+        shutil.rmtree(folder)
+
+
+def stored_suite(folder: Path, registry: Registry | None) -> Suite:
+    """The suite of a run, as it was when the run was written."""
+    record = read_json(folder / MANIFEST, "run").get("suite")
+    if not record:
+        raise RunError(f"{folder / MANIFEST} holds no suite")
+    place = read_json(folder / LOCAL, "local").get("suite_folder") if (folder / LOCAL).exists() else None
+    suite = parse_suite(
+        json.dumps(record["resolved"]),
+        source=f"the suite in {folder / MANIFEST}",
+        folder=Path(place) if place else None,
+        registry=registry,
+        check=registry is not None,
+    )
+    return replace(suite, text=str(record["text"]))
+
+
+def score_command(
+    common: Common, source: Path, metrics: Sequence[str], suite_name: str | None, out: Path | None, as_json: bool
+) -> None:
+    if metrics and suite_name:
+        raise UsageError("give --metric or --suite, not both")
+    if not source.exists():
+        raise UsageError(f"{source}: there is no such file, and no such run")
+    registry = common.registry()
+    specs = tuple(cli_metric(m) for m in metrics)
+    with speaking():
+        if is_run(source):
+            folder, suite = _stored(source, out, registry, specs, suite_name)
+        else:
+            folder, suite = _recorded(source, out, registry, specs, suite_name)
+        outcome = score_run(folder, suite, registry)
+    _present(outcome, registry, as_json)
+
+
+def _scoring_suite(name: str, specs: tuple[Spec, ...], suite_name: str | None, registry: Registry) -> Suite:
+    if suite_name:
+        return load_suite(find_suite(suite_name), registry=registry)
+    if not specs:
+        raise UsageError(
+            f"say what to score by: --metric NAME (there is {', '.join(registry.names('metric'))}), or --suite FILE"
+        )
+    for spec in specs:
+        problems = [message for _, message in registry.problems(spec)]
+        if problems:
+            raise UsageError(f"--metric {spec.name}: " + "; ".join(problems))
+        if spec.alias is not None and (problem := name_problem(spec.alias, reserved=True)):
+            raise UsageError(f"--metric {spec.name}: as: {problem}")
+    for scorer in load_scorers(specs, registry):  # two that give the same score are found before a folder is made
+        scorer.close()
+    return Suite(name_from(name), metrics=specs)
+
+
+def _stored(
+    source: Path, out: Path | None, registry: Registry, specs: tuple[Spec, ...], suite_name: str | None
+) -> tuple[Path, Suite]:
+    """A run to score anew, in place or in a copy."""
+    old = stored_suite(source, None)
+    if suite_name:
+        new = load_suite(find_suite(suite_name), registry=registry)
+        suite = replace(old, metrics=new.metrics, reward_spec=new.reward_spec, reports=new.reports, gate=new.gate)
+    elif specs:
+        suite = replace(old, metrics=_scoring_suite(old.name, specs, None, registry).metrics)
+    else:
+        suite = stored_suite(source, registry)
+    if out is None or out.resolve() == source.resolve():
+        return source, suite
+    _copy(source, out)
+    return out, suite
+
+
+def _copy(source: Path, out: Path) -> None:
+    if out.exists() and any(out.iterdir()):
+        raise UsageError(f"--out {out}: not empty")
+    Journal.open(source)  # damage is found before it is copied
+    out.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for name in (SAMPLES, JOURNAL, MANIFEST, LOCAL):
+        if (source / name).exists():
+            shutil.copyfile(source / name, out / name)
+
+
+def _recorded(
+    source: Path, out: Path | None, registry: Registry, specs: tuple[Spec, ...], suite_name: str | None
+) -> tuple[Path, Suite]:
+    """A run of records that were made elsewhere."""
+    if source.is_dir():
+        raise UsageError(f"{source} is a folder, but not of a run: give a file of records, or a run")
+    suite = _scoring_suite(source.name, specs, suite_name, registry)
+    generations = [_named(g, source.stem) for g in iter_generations(source)]
+    content = hashlib.sha256(source.read_bytes()).hexdigest()[:32]
+    folder = out or default_folder(source.stem, {"content": content})
+    bare = replace(suite, tasks=(), models=())  # what they would give is given
+    record_run(folder, generations, bare, registry, {"name": source.name, "content": content})
+    return folder, bare
+
+
+def _named(generation: Generation, task: str) -> Generation:
+    """Records need not say their task and model; tables do."""
+    sample = generation.sample if generation.sample.task else replace(generation.sample, task=task)
+    return replace(generation, sample=sample, model=generation.model or "recorded")
+
+
+def _present(outcome: Outcome, registry: Registry, as_json: bool) -> None:
+    console = output()
+    run = outcome.run
+    scored = (run.folder / "scores.json").exists() and run.manifest["state"] != "started"
+    if as_json:
+        print_json(_summary(outcome, scored))
+    elif scored:
+        shown = [r for r in outcome.rendered if r.show is not None] or list(render(run, [CONSOLE], registry))
+        _show(shown, outcome.rendered)
+    if not as_json:
+        console.print(visible(f"run: {run.folder}"), markup=False, soft_wrap=True)
+    if outcome.missing:
+        raise IncompleteError("; ".join(outcome.missing) + f". `harness show {run.folder} SAMPLE` says why")
+
+
+def _show(shown: Sequence[Rendered], rendered: Sequence[Rendered]) -> None:
+    console = output()
+    for part in shown:
+        console.print(part.show)
+    for part in rendered:
+        for path in part.files:
+            console.print(visible(f"wrote {path}"), markup=False, soft_wrap=True)
+
+
+def _summary(outcome: Outcome, scored: bool) -> dict[str, Any]:
+    run = outcome.run
+    summary: dict[str, Any] = {
+        "schema_version": 1,
+        "run": str(run.folder),
+        "state": run.manifest["state"],
+        "missing": list(outcome.missing),
+        "files": [str(p) for r in outcome.rendered for p in r.files],
+    }
+    if scored:
+        summary |= {"counts": run.manifest["counts"], "statuses": run.manifest["statuses"]}
+        summary["corpus"] = [asdict(row) for row in run.corpus]
+    return summary
+
+
+def report_command(common: Common, folder: Path, formats: Sequence[str]) -> None:
+    registry = common.registry()
+    run = open_run(folder)
+    named = tuple(Spec("report", f) for f in formats)
+    specs = named or stored_suite(folder, None).reports or (Spec("report", "html"),)
+    for spec in specs:
+        registry.find("report", spec.name)
+    rendered = render(run, specs, registry)
+    _show([r for r in rendered if r.show is not None], rendered)
+
+
+def check_command(common: Common, file: str, overrides: Sequence[str], as_json: bool) -> None:
+    suite = load_suite(find_suite(file), overrides=overrides, registry=common.registry())
+    if as_json:
+        print_json(resolved(suite))
+    else:
+        output().file.write(escaped(resolved_text(suite), multiline=True))
+
+
+def schema_command() -> None:
+    print_json(suite_json_schema())

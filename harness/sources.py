@@ -1,0 +1,52 @@
+"""From what a suite names to what the registry makes: task sources and models, with their paths resolved."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.datafiles import resolve_path
+from harness.errors import DataError, HarnessError
+from harness.tasks import load_samples
+from harness.types import Sample, Spec
+
+if TYPE_CHECKING:
+    from harness.registry import Registry
+    from harness.suite import TaskSpec
+
+FILE = "file"  # the source that plain paths belong to
+
+
+def source_spec(source: str, registry: Registry) -> Spec:
+    """`NAME` or `NAME:REST` of a registered source; anything else is a path."""
+    name, colon, rest = source.partition(":")
+    names = registry.names("task")
+    if name in names and (colon or source in names):
+        return Spec("task", name, rest)
+    return Spec("task", FILE, source)
+
+
+def read_task(
+    task: TaskSpec, registry: Registry, suite_folder: Path | None, data_dir: Path | None
+) -> tuple[Sample, ...]:
+    """The samples of a task. Raises DataError for a missing file, a bad row, an empty task."""
+    spec = source_spec(task.source, registry)
+    if spec.name == FILE:
+        path = resolve_path(spec.rest, suite_folder=suite_folder, data_dir=data_dir)
+        spec = replace(spec, rest=str(path))
+    rows = registry.task(replace(spec, options=task.options))
+    try:
+        return load_samples(task, rows())
+    except (HarnessError, KeyboardInterrupt):
+        raise
+    except BaseException as error:  # a source is a plugin: it may raise anything
+        raise DataError(f"task {task.name!r}: its source failed: {type(error).__name__}: {error}") from error
+
+
+def model_spec(spec: Spec, suite_folder: Path | None) -> Spec:
+    """A model's spec, with a path beside the suite made absolute: `replay:recorded.jsonl`, `hf:./checkpoint`."""
+    if not spec.rest or suite_folder is None:
+        return spec
+    beside = suite_folder / spec.rest
+    return replace(spec, rest=str(beside.absolute())) if beside.exists() else spec

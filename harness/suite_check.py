@@ -1,0 +1,170 @@
+"""What only the registry can say of a suite: whether plugins, their options and scores exist and fit."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import re
+from dataclasses import replace
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+from harness.errors import HarnessError, nearest
+from harness.suite_nodes import shown
+from harness.types import ScoreInfo, Spec
+
+if TYPE_CHECKING:
+    from harness.registry import Registry
+    from harness.suite import TaskSpec, TermSpec
+    from harness.suite_build import Draft
+    from harness.suite_entries import Placed
+    from harness.suite_nodes import KeyPath
+    from harness.suite_problems import Problems
+
+
+def check(draft: Draft, registry: Registry, problems: Problems) -> None:
+    """Report everything in the draft that the plugins at hand cannot do."""
+    _Checker(draft, registry, problems).run()
+
+
+class _Checker:
+    def __init__(self, draft: Draft, registry: Registry, problems: Problems) -> None:
+        self._draft = draft
+        self._registry = registry
+        self._problems = problems
+        self._infos: dict[str, ScoreInfo] = {}
+
+    def run(self) -> None:
+        for placed in (*self._draft.tasks, *self._draft.faulty_tasks):
+            self._task(placed)
+        for placed_spec in (*self._draft.models, *self._draft.reports):
+            self._spec(placed_spec)
+        self._metrics()
+        for term in self._draft.terms:
+            self._term(term)
+        for guard in self._draft.guard:
+            self._info(guard.item.score, guard.path)
+        for score in self._draft.faulty_scores:
+            self._info(score.item, score.path)
+        for rule in self._draft.rules:
+            self._rule(rule.item.score, rule.path)
+
+    def _spec(self, placed: Placed[Spec]) -> bool:
+        """Whether the plugin can be made; otherwise why not is reported."""
+        found = self._registry.problems(placed.item)
+        for option, message in found:
+            path = placed.options if option is None else (*placed.options, option)
+            self._problems.add(path, message, key=option is None and placed.options != placed.path)
+        return not found
+
+    def _metrics(self) -> None:
+        metrics, rewards = set(self._registry.names("metric")), set(self._registry.names("reward"))
+        givers: dict[str, str] = {}
+        for index, placed in enumerate(self._draft.metrics):
+            if placed.item.name in rewards - metrics:
+                placed = replace(placed, item=replace(placed.item, kind="reward"))
+                self._draft.metrics[index] = placed
+            taken = set()
+            for info in self._infos_of(placed):
+                if info.name in givers:
+                    taken.add(info.name)
+                self._infos.setdefault(info.name, info)
+                givers.setdefault(info.name, placed.item.label)
+            # two of one label are told already
+            if taken and givers[min(taken)] != placed.item.label:
+                names = ", ".join(map(repr, sorted(taken)))
+                other = givers[min(taken)]
+                self._problems.add(placed.path, f"gives {names}, as {other!r} does; give one of them another `as:`")
+
+    def _infos_of(self, placed: Placed[Spec]) -> tuple[ScoreInfo, ...]:
+        if not self._spec(placed):
+            return ()
+        try:
+            return self._registry.infos(placed.item)
+        except HarnessError as error:
+            self._problems.add(placed.path, str(error))
+            return ()
+
+    def _task(self, placed: Placed[TaskSpec]) -> None:
+        source, path = placed.item.source, (*placed.path, "source")
+        name, _, rest = source.partition(":")
+        names = self._registry.names("task")
+        if name in names:
+            spec = Spec("task", name, rest, placed.item.options)
+        elif problem := _path_problem(source, names):
+            self._problems.add(path, problem)
+            return
+        elif "file" in names:
+            spec = Spec("task", "file", source, placed.item.options)
+        else:
+            return
+        for option, message in self._registry.problems(spec):
+            self._problems.add(path if option is None else (*placed.options, option), message)
+
+    def _term(self, placed: Placed[TermSpec]) -> None:
+        term = placed.item
+        info = self._info(term.score, placed.path)
+        if info is None or term.range is not None:
+            return
+        if not (math.isfinite(info.low) and math.isfinite(info.high)):
+            declared = f"{info.low:g} to {info.high:g}"
+            self._problems.add(
+                placed.path, f"score {term.score!r} is unbounded ({declared}): give `range: [low, high]`"
+            )
+
+    def _info(self, score: str, path: KeyPath) -> ScoreInfo | None:
+        """What the score of a term or guard is; mistakes are reported."""
+        where = (*path, "score")
+        info = self._infos.get(score) or self._owned(score, where)
+        if info is not None and info.scope == "corpus":
+            message = f"{score!r} is a corpus score: no completion has one, so it cannot enter a reward"
+            self._problems.add(where, message)
+            return None
+        return info
+
+    def _owned(self, score: str, where: KeyPath) -> ScoreInfo | None:
+        """The score of a metric that the suite does not list, which is loaded for it."""
+        owner = self._registry.owner_of(score)
+        if owner is None:
+            names = {*self._infos, *self._registry.score_names()}
+            self._problems.add(where, f"unknown score {shown(score)}{_near(score, names)}")
+            return None
+        found = self._registry.problems(owner)
+        for _, message in found:
+            self._problems.add(where, message)
+        if found:
+            return None
+        infos = {info.name: info for info in self._registry.infos(owner)}
+        if taken := sorted(infos.keys() & self._infos.keys()):
+            shared = ", ".join(map(repr, taken))
+            message = f"{score!r} brings the metric {owner.name!r}, whose {shared} another of the suite gives;"
+            self._problems.add(where, f"{message} add {owner.name!r} to `metrics` with an `as:`")
+        self._infos = {**infos, **self._infos}
+        return infos.get(score)
+
+    def _rule(self, score: str, path: KeyPath) -> None:
+        rewards = {"reward", *(f"reward.{term.item.name}" for term in self._draft.terms)}
+        if score in self._infos or score in rewards:
+            return
+        if score in self._registry.score_names():
+            message = f"no metric of this suite gives {score!r}: add it to `metrics`"
+        else:
+            names = {*self._infos, *rewards, *self._registry.score_names()}
+            message = f"unknown score {shown(score)}{_near(score, names)}"
+        self._problems.add((*path, "score"), message)
+
+
+def _near(name: str, names: set[str]) -> str:
+    return nearest(name, names) if len(name) <= 100 else ""
+
+
+def _path_problem(source: str, names: list[str]) -> str | None:
+    """Why a source that is no registered task is no path either, if so."""
+    scheme = re.match(r"([A-Za-z][A-Za-z0-9_.-]+):", source)
+    if "://" in source:
+        return f"{shown(source)} is a URL, and none is fetched: download the file and give its path"
+    close = scheme and difflib.get_close_matches(scheme[1], names, n=1)
+    if close or not ("/" in source or "\\" in source or PurePosixPath(source).suffix):
+        name = scheme[1] if scheme else source
+        return f"unknown task {shown(name)}{_near(name, set(names))} (a file needs a suffix such as .csv)"
+    return None
