@@ -1,0 +1,1 @@
+"""Bundled tasks: loaders, suites and the data we wrote."""
