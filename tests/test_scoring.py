@@ -1,0 +1,310 @@
+"""What the host makes of a metric's answers: checking, isolation, groups, corpus scores."""
+
+from __future__ import annotations
+
+import math
+import random
+import re
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import harness
+from harness import NoValue, ScoreInfo, scores_from
+from harness.types import STATUSES
+
+from .metrics_for_tests import Words, generation, metric_of, registry_of, values_metric
+
+THREE = [generation("1", "a b c", "a"), generation("2", "b b"), generation("3", "c d", "d", "e f g")]
+
+
+def x_of(metric, generations=THREE):
+    return harness.score(generations, ["x"], registry=registry_of(x=lambda: metric))["x"]
+
+
+def test_values_are_flat_and_in_order():
+    scores = harness.score(THREE, ["words"], registry=registry_of(words=Words))
+    assert scores["words"].segment == [3.0, 1.0, 2.0, 2.0, 1.0, 3.0]
+    assert scores["rivals"].segment == [1.0, 1.0, 0.0, 2.0, 2.0, 2.0]
+    assert list(scores) == ["words", "overlap", "variety", "rivals"]  # as the metric declares them
+
+
+def test_corpus_scores_by_their_rule():
+    scores = harness.score(THREE, ["words"], registry=registry_of(words=Words))
+    assert scores["words"].corpus == 12 / 6  # of summed statistics
+    assert scores["rivals"].corpus == 8 / 6  # mean
+    assert scores["variety"].corpus == 7 / 12  # over all texts
+    assert scores["variety"].segment == []
+
+
+def test_two_signatures_where_segments_and_corpus_differ():
+    scores = harness.score(THREE, ["words"], registry=registry_of(words=Words))
+    assert (scores["words"].signature, scores["words"].corpus_signature) == ("words", "words|ratio")
+    assert scores["overlap"].signature == scores["overlap"].corpus_signature == "overlap|nrefs:1"
+
+
+def test_the_number_of_references_is_part_of_a_signature_that_needs_them():
+    mixed = [generation("1", "a", references=("r", "s")), generation("2", "a"), generation("3", "a", references=())]
+    scores = harness.score(mixed, ["words"], registry=registry_of(words=Words))
+    assert scores["overlap"].signature == "overlap|nrefs:var"
+    assert scores["words"].signature == "words"
+
+
+def test_a_score_abstains_where_the_sample_lacks_what_it_needs_and_the_others_do_not():
+    metric = Words()
+    mixed = [generation("1", "r"), generation("2", "r", references=()), generation("3", "r")]
+    scores = harness.score(mixed, ["words"], registry=registry_of(words=lambda: metric))
+    assert scores["overlap"].segment == [1.0, None, 1.0]
+    assert scores["overlap"].status_of(1) == "abstain"
+    assert scores["overlap"].reasons == {1: "the sample has no references"}
+    assert scores["words"].segment == [1.0, 1.0, 1.0]
+    for batch in metric.batches:
+        if "overlap" in batch.wanted:
+            assert [g.sample.id for g in batch.generations] == ["1", "3"]
+
+
+def test_a_completion_without_text_is_never_seen_and_never_zero():
+    metric = Words()
+    scores = harness.score([generation("1", "a b", None, "c")], ["words"], registry=registry_of(words=lambda: metric))
+    assert scores["words"].segment == [2.0, None, 1.0]
+    assert scores["words"].status_of(1) == "timeout"
+    assert scores["words"].reasons == {1: "no text: too slow"}
+    assert scores["words"].corpus == 1.5
+    assert scores["rivals"].segment == [1.0, None, 1.0]  # its group is smaller
+    assert all(c.text is not None for b in metric.batches for g in b.generations for c in g.completions)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 1.5, -0.1])
+def test_what_is_no_number_in_range_is_invalid_and_never_clamped(value):
+    scores = x_of(values_metric(lambda b: [value if t == "a" else 0.5 for t in b.texts]))
+    assert scores.segment[1] is None
+    assert scores.status_of(1) == "invalid"
+    assert ("range" in scores.reasons[1]) == math.isfinite(value)
+    assert [v for i, v in enumerate(scores.segment) if i != 1] == [0.5] * 5
+    assert scores.corpus == 0.5
+
+
+def test_rounding_beyond_a_bound_is_no_fault():
+    scores = x_of(values_metric(lambda b: [100.00000000000004] * b.size, high=100.0))
+    assert scores.segment == [100.00000000000004] * 6
+
+
+def test_tolerance_widens_the_range():
+    assert x_of(values_metric(lambda b: [1.00001] * b.size)).segment == [None] * 6
+    assert x_of(values_metric(lambda b: [1.00001] * b.size, tolerance=1e-4)).segment == [1.00001] * 6
+
+
+def test_a_metric_may_say_why_it_gives_no_number():
+    answers = {"a": NoValue("abstain", "too short"), "b b": NoValue("timeout", "slow judge"), "d": None}
+    scores = x_of(values_metric(lambda b: [answers.get(t, 0.25) for t in b.texts]))
+    assert [scores.status_of(i) for i in range(6)] == ["ok", "abstain", "timeout", "ok", "abstain", "ok"]
+    assert scores.reasons == {1: "too short", 2: "slow judge", 4: "the metric gave no value"}
+    assert scores.corpus == 0.25
+
+
+def test_nothing_scored_has_no_corpus_value():
+    scores = x_of(values_metric(lambda b: [None] * b.size))
+    assert scores.corpus is None
+
+
+class Deadline(BaseException):
+    """As some libraries raise on a timeout of theirs."""
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (ValueError("bad"), "error"),
+        (Deadline("late"), "error"),
+        (SystemExit(1), "error"),
+        (TimeoutError("late"), "timeout"),
+    ],
+)
+def test_what_a_metric_raises_costs_only_the_group_it_raised_on(error, status):
+    def answer(batch):
+        if any("b b" in t for t in batch.texts):
+            raise error
+        return [0.5] * batch.size
+
+    scores = x_of(values_metric(answer))
+    assert scores.segment == [0.5, 0.5, None, 0.5, 0.5, 0.5]
+    assert scores.status_of(2) == status
+    assert type(error).__name__ in scores.reasons[2]
+
+
+def test_an_interrupt_is_not_swallowed():
+    def answer(batch):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        x_of(values_metric(answer))
+
+
+INFO = ScoreInfo("x")
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (lambda b: [0.5], "not a mapping"),
+        (lambda b: None, "not a mapping"),
+        (lambda b: {}, "no x"),
+        (lambda b: {"x": [0.5] * b.size}, "not Scores"),
+        (lambda b: {"x": scores_from(INFO, "x", [0.5] * (b.size + 1))}, "values for"),
+        (lambda b: {"x": scores_from(INFO, "x", [])}, "values for"),
+        (lambda b: {"x": scores_from(INFO, "x", [0.5] * b.size, statistics=np.zeros((b.size + 1, 2)))}, "statistics"),
+    ],
+)
+def test_an_answer_of_the_wrong_form_is_an_error_with_its_reason(answer, message):
+    scores = x_of(metric_of(answer, INFO))
+    assert scores.segment == [None] * 6
+    assert {scores.status_of(i) for i in range(6)} == {"error"}
+    assert all(message in r for r in scores.reasons.values())
+
+
+def test_two_signatures_of_one_column_are_refused():
+    metric = metric_of(lambda b: {"x": scores_from(INFO, f"x|{b.generations[0].sample.id}", [0.5] * b.size)}, INFO)
+    with pytest.raises(harness.PluginError, match="made in 3 ways"):
+        harness.score(THREE, ["x"], registry=registry_of(x=lambda: metric), chunk=1)
+
+
+def test_a_batch_holds_one_task_and_one_model():
+    metric = Words()
+    mixed = [generation("1", "a", model="m"), generation("1", "b", model="n"), generation("1", "c", task="u")]
+    scores = harness.score(mixed, ["words"], registry=registry_of(words=lambda: metric))
+    assert scores["words"].segment == [1.0, 1.0, 1.0]
+    for batch in metric.batches:
+        assert len({(g.sample.task, g.model) for g in batch.generations}) == 1
+
+
+def test_generations_of_one_key_are_one_group_and_values_come_back_in_the_order_given():
+    pieces = [generation("1", "a b c"), generation("2", "b b"), generation("1", "a"), generation("3", "c d", "d")]
+    scores = harness.score(pieces, ["words"], registry=registry_of(words=Words))
+    assert scores["words"].segment == [3.0, 2.0, 1.0, 2.0, 1.0]
+    assert scores["rivals"].segment == [1.0, 0.0, 1.0, 1.0, 1.0]
+
+
+def test_one_id_with_two_prompts_is_refused():
+    with pytest.raises(harness.DataError, match="different references"):
+        harness.score([generation("1", "a"), generation("1", "b", references=("other",))], ["bleu"])
+
+
+def test_no_generations_give_empty_columns():
+    scores = harness.score([], ["words"], registry=registry_of(words=Words))
+    assert scores["words"].segment == []
+    assert scores["words"].corpus is None
+
+
+def test_as_names_two_instances_of_one_metric():
+    metrics = ["words", {"words": {}, "as": "again"}]
+    scores = harness.score(THREE, metrics, registry=registry_of(words=Words))
+    assert scores["again"].segment == scores["words"].segment
+    assert scores["again.overlap"].info.name == "again.overlap"
+    with pytest.raises(harness.SuiteError, match="`as:`"):
+        harness.score(THREE, ["words", "words"], registry=registry_of(words=Words))
+
+
+@pytest.mark.parametrize(
+    ("metrics", "message"),
+    [
+        (["blue"], "unknown metric 'blue'; did you mean 'bleu'?"),
+        ([{"rouge": {"use_stemer": True}}], "unknown option 'use_stemer'; did you mean 'use_stemmer'?"),
+        ([{"rouge": {"use_stemmer": "yes"}}], "expects bool"),
+        ([{"bleu": {}, "chrf": {}}], "expected one name"),
+    ],
+)
+def test_a_mistake_in_the_list_of_metrics(metrics, message):
+    with pytest.raises(harness.SuiteError, match=re.escape(message)):
+        harness.score(THREE, metrics)
+
+
+LEXICAL = ["bleu", "chrf", "rouge", "diversity", "sentiment", "length", "exact"]
+
+
+def _some(count: int) -> list[harness.Generation]:
+    random_words = random.Random(3)
+    words = "the a cheap good bad pub restaurant serves food near river no children , . ! not very 城 Straße".split()
+
+    def text() -> str:
+        return " ".join(random_words.choices(words, k=random_words.randint(0, 14)))
+
+    return [
+        generation(str(i), *(text() for _ in range(1 + i % 4)), references=tuple(text() for _ in range(1 + i % 3)))
+        for i in range(count)
+    ]
+
+
+def test_chunks_and_order_change_no_bit():
+    generations = _some(70)
+    whole = harness.score(generations, LEXICAL, chunk=1000)
+    shuffled = list(enumerate(generations))
+    random.Random(5).shuffle(shuffled)
+    for chunk in (1, 7, 64):
+        parts = harness.score(generations, LEXICAL, chunk=chunk)
+        for name, scores in whole.items():
+            assert parts[name].values.tobytes() == scores.values.tobytes(), (name, chunk)
+            assert parts[name].reasons == scores.reasons
+            assert parts[name].corpus == scores.corpus, (name, chunk)
+    mixed = harness.score([g for _, g in shuffled], LEXICAL, chunk=7)
+    starts = np.cumsum([0, *(len(g.completions) for g in generations)])
+    order = [int(starts[i]) + k for i, g in shuffled for k in range(len(g.completions))]
+    for name, scores in whole.items():
+        assert mixed[name].corpus == scores.corpus, name
+        if scores.values.size:
+            assert mixed[name].values.tobytes() == scores.values[order].tobytes(), name
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.sampled_from([0.0, 0.5, 1.0, math.nan, math.inf, 2.0, None]), min_size=1, max_size=8))
+def test_a_finite_float_exists_only_with_ok(values):
+    metric = values_metric(lambda b: values[: b.size])
+    scores = x_of(metric, [generation("1", *("t" * (i + 1) for i in range(len(values))))])
+    for index, (value, code) in enumerate(zip(scores.values.tolist(), scores.status.tolist(), strict=True)):
+        assert math.isfinite(value) == (STATUSES[code] == "ok")
+        assert (index in scores.reasons) == (STATUSES[code] != "ok")
+
+
+def test_metric_from_gives_a_function_what_it_names():
+    seen = {}
+
+    def judge(completions, references, metadata, **rest):
+        seen.update(rest, references=references)
+        return [0.5 if "a" in c else None for c in completions]
+
+    metric = harness.metric_from(judge, name="x")
+    scores = x_of(metric)
+    assert scores.segment == [0.5, 0.5, None, None, None, None]
+    assert set(seen) == {"prompts", "ids", "references"}
+    assert seen["ids"] == ["1", "1", "2", "3", "3", "3"]
+    assert scores.signature == "x|version:1"
+
+
+def test_metric_from_a_plain_function_needs_no_keywords():
+    def shout(completions):
+        return [float(c.isupper()) for c in completions]
+
+    assert harness.metric_from(shout).infos[0].name == "shout"
+    assert x_of(harness.metric_from(shout, name="x")).segment == [0.0] * 6
+
+
+def test_the_memo_is_shared_by_metrics_of_a_batch_and_made_once():
+    calls = []
+
+    def counting(batch):
+        tokens = batch.memo.get(("tokens", "split"), lambda: calls.append(1) or [t.split() for t in batch.texts])
+        return [float(len(t)) for t in tokens]
+
+    def factory():
+        return values_metric(counting, high=math.inf)
+
+    registry = registry_of(x=factory)
+    harness.score(THREE, ["x", {"x": {}, "as": "y"}], registry=registry)
+    assert len(calls) == 1
+
+
+def test_the_public_name_is_the_function():
+    from harness.scoring import score
+
+    assert harness.score is score
