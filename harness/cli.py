@@ -121,7 +121,7 @@ def generate(ctx: click.Context, /, suite: str, **options: Any) -> None:
 @cli.command()
 @click.argument("source", metavar="FILE_OR_RUN", type=PATH)
 @click.option("--metric", "metrics", multiple=True, metavar="NAME[:KEY=VALUE,...]", help="A metric (may be repeated).")
-@click.option("--suite", help="Take metrics, reward and reports from a suite.")
+@click.option("--suite", metavar="SUITE", help="Take metrics, reward and reports from a suite.")
 @click.option("--out", type=FOLDER, help="The run folder  [default: the run itself, or runs/FILE-XXXXXXXX].")
 @_json_option
 @_no_plugin
@@ -338,7 +338,7 @@ def _flushed(code: int) -> int:
             sys.stdout.flush()
     except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more as it ends
-        return _ended_by(error)
+        return code or _ended_by(error)
     return code
 
 

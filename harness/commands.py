@@ -15,24 +15,17 @@ from harness.bundles import find_suite
 from harness.display import escaped, visible
 from harness.errors import IncompleteError, RunError, UsageError
 from harness.files import locked
+from harness.finish import Outcome, render
 from harness.journal import NAME as JOURNAL
 from harness.journal import Journal
+from harness.recording import record_run
 from harness.records import iter_generations
 from harness.registry import Registry
-from harness.run import (
-    Hooks,
-    Outcome,
-    continue_run,
-    default_folder,
-    prepare,
-    record_run,
-    render,
-    run_suite,
-    score_run,
-)
+from harness.run import Hooks, continue_run, default_folder, prepare, run_suite, score_run
 from harness.scoring import load_scorers
 from harness.specs import cli_metric
 from harness.store import LOCAL, MANIFEST, SAMPLES, Rendered, is_run, open_run, read_json
+from harness.strictjson import unreadable
 from harness.suite import Suite, load_suite, parse_suite, resolved, resolved_text, suite_json_schema
 from harness.suite_entries import name_from
 from harness.suite_schema import name_problem
@@ -215,12 +208,23 @@ def _recorded(
     if source.is_dir():
         raise UsageError(f"{source} is a folder, but not of a run: give a file of records, or a run")
     suite = _scoring_suite(source.name, specs, suite_name, registry)
-    generations = [_named(g, source.stem) for g in iter_generations(source)]
-    content = hashlib.sha256(source.read_bytes()).hexdigest()[:32]
+    content = _digest(source)
     folder = out or default_folder(source.stem, {"content": content})
     bare = replace(suite, tasks=(), models=())  # what they would give is given
-    record_run(folder, generations, bare, registry, {"name": source.name, "content": content})
+
+    def read() -> Iterator[Generation]:
+        return (_named(g, source.stem) for g in iter_generations(source))
+
+    record_run(folder, read, bare, registry, {"name": source.name, "content": content})
     return folder, bare
+
+
+def _digest(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()[:32]
+    except OSError as error:
+        raise unreadable(path, error) from None
 
 
 def _named(generation: Generation, task: str) -> Generation:

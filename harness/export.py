@@ -27,7 +27,7 @@ CORPUS_COLUMNS = ("task", "model", "score", "value", "ci_low", "ci_high", "n", "
 KEY_COLUMNS = ("task", "sample", "model", "completion_index", "completion", "completion.status")
 _ROWS = 8192  # of a Parquet row group; a constant, since it shows in the bytes
 
-Row = list[Any]
+Column = list[Any]
 
 
 def segment_names(infos: Mapping[str, ScoreInfo]) -> list[str]:
@@ -50,48 +50,49 @@ def csv_columns(infos: Mapping[str, ScoreInfo]) -> list[str]:
 def write_segments(
     folder: Path, infos: Mapping[str, ScoreInfo], tables: Sequence[Table], generations: Iterable[Generation]
 ) -> None:
-    """`segments.csv` and `segments.parquet`: one row per completion."""
+    """`segments.csv` and `segments.parquet`: one row per completion, written block by block."""
     import pyarrow.parquet as pq
 
     names = segment_names(infos)
     schema = _schema(names)
-    rows = _rows(names, tables, generations)
     with replacing(folder / SEGMENTS_CSV) as text, replacing(folder / SEGMENTS_PARQUET) as binary:
         text.write(csv_line(csv_columns(infos)).encode())
         with pq.ParquetWriter(binary, schema) as writer:
-            while some := list(islice(rows, _ROWS)):
-                text.write("".join([csv_line(_csv_row(row, names)) for row in some]).encode())
-                writer.write_table(_arrow(schema, some))
+            for block in _blocks(names, tables, generations):
+                shown = [block[c] for c in csv_columns(infos)]
+                text.write("".join([csv_line(row) for row in zip(*shown, strict=True)]).encode())
+                writer.write_table(_arrow(schema, block))
 
 
-def _rows(names: Sequence[str], tables: Sequence[Table], generations: Iterable[Generation]) -> Iterator[Row]:
-    """Keys, then value, status and reason of each score."""
+def _blocks(
+    names: Sequence[str], tables: Sequence[Table], generations: Iterable[Generation]
+) -> Iterator[dict[str, Column]]:
+    """The columns of some thousand rows at a time, by name."""
     completions = _completions(generations)
     for table in tables:
-        columns = [(table.scores[n], table.scores[n].segment) for n in names]
-        for index, keys in enumerate(islice(completions, table.size)):
-            row = list(keys)
-            for scores, values in columns:
-                row += [values[index], _status(scores, index), scores.reasons.get(index)]
-            yield row
+        for start in range(0, table.size, _ROWS):
+            keys = list(islice(completions, min(_ROWS, table.size - start)))
+            block: dict[str, Column] = dict(zip(KEY_COLUMNS, map(list, zip(*keys, strict=True)), strict=True))
+            for name in names:
+                block |= _columns(name, table.scores[name], start, start + len(keys))
+            yield block
 
 
-def _status(scores: Scores, index: int) -> str:
-    return STATUSES[int(scores.status[index])]
-
-
-def _completions(generations: Iterable[Generation]) -> Iterator[Row]:
+def _completions(generations: Iterable[Generation]) -> Iterator[tuple[Any, ...]]:
     for g in generations:
         for index, c in enumerate(g.completions):
-            yield [g.sample.task, g.sample.id, g.model, index, c.text, c.status]
+            yield g.sample.task, g.sample.id, g.model, index, c.text, c.status
 
 
-def _csv_row(row: Row, names: Sequence[str]) -> Row:
-    cells = row[: len(KEY_COLUMNS)]
-    for position, name in enumerate(names):
-        start = len(KEY_COLUMNS) + 3 * position
-        cells += row[start : start + 2] if has_status(name) else row[start : start + 1]
-    return cells
+def _columns(name: str, scores: Scores, start: int, stop: int) -> dict[str, Column]:
+    """Value, status and reason of one score."""
+    codes = scores.status[start:stop].tolist()
+    values = scores.values[start:stop].tolist()
+    return {
+        name: [None if code else value for value, code in zip(values, codes, strict=True)],
+        f"{name}.status": [STATUSES[code] for code in codes],
+        f"{name}.reason": [scores.reasons.get(index) for index in range(start, stop)],
+    }
 
 
 def _schema(names: Sequence[str]) -> Any:
@@ -103,10 +104,10 @@ def _schema(names: Sequence[str]) -> Any:
     return pa.schema(fields, metadata={"schema_version": str(SCHEMA_VERSION), "kind": "segments"})
 
 
-def _arrow(schema: Any, rows: Sequence[Row]) -> Any:
+def _arrow(schema: Any, block: Mapping[str, Column]) -> Any:
     import pyarrow as pa
 
-    return pa.table([pa.array(c, f.type) for c, f in zip(zip(*rows, strict=True), schema, strict=True)], schema=schema)
+    return pa.table([pa.array(block[f.name], f.type) for f in schema], schema=schema)
 
 
 def write_corpus(folder: Path, rows: Iterable[CorpusRow]) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from harness.errors import RunError
+from harness.errors import IncompleteError, RunError
 
 _DISK_FAULTS = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS))
 
@@ -33,7 +33,7 @@ def sync_folder(folder: Path) -> None:
 def replacing(path: Path) -> Iterator[IO[bytes]]:
     """Write a file under an exclusive random name; it takes its real name only when all went well.
 
-    Raises RunError where the file cannot be made, or the disk is full or fails.
+    Raises IncompleteError where the file cannot be made, or the disk is full or fails.
     """
     try:
         descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
@@ -54,8 +54,8 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
     sync_folder(path.parent)
 
 
-def _unwritten(path: Path, error: OSError) -> RunError:
-    return RunError(f"{path}: could not write: {error.strerror}; what was there before is as it was")
+def _unwritten(path: Path, error: OSError) -> IncompleteError:
+    return IncompleteError(f"{path}: could not write: {error.strerror}; what was there before is as it was")
 
 
 def write_atomically(path: Path, data: bytes) -> Path:

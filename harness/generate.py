@@ -48,7 +48,12 @@ def plan(lengths: Sequence[int], settings: Settings) -> list[list[int]]:
 def prompt_lengths(model: Model, requests: Sequence[Request]) -> list[int]:
     """In tokens where the model can count them, else estimated from characters."""
     if isinstance(model, CountsTokens):
-        return [int(n) for n in model.prompt_tokens(requests)]
+        try:
+            return [int(n) for n in model.prompt_tokens(requests)]
+        except (HarnessError, KeyboardInterrupt):
+            raise
+        except BaseException as error:  # an adapter is a plugin: it may raise anything
+            raise _failure(model, error) from error
     return [math.ceil(_characters(r.sample) / _CHARACTERS_PER_TOKEN) for r in requests]
 
 
@@ -115,7 +120,11 @@ def _asked(
     except (HarnessError, KeyboardInterrupt, GeneratorExit):
         raise
     except BaseException as error:  # an adapter is a plugin: it may raise anything
-        raise PluginError(f"model {model.name!r} failed: {type(error).__name__}: {error}") from error
+        raise _failure(model, error) from error
+
+
+def _failure(model: Model, error: BaseException) -> PluginError:
+    return PluginError(f"model {model.name!r} failed: {type(error).__name__}: {error}")
 
 
 def _clean(completion: Completion) -> Completion:

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness.errors import DataError, RunError
+from harness.errors import DataError, IncompleteError, RunError
 from harness.files import replacing, sync, write_atomically
 from harness.records import generation_of, record_of
 from harness.strictjson import dumps, loads
@@ -153,8 +153,9 @@ class Journal:
             sync(descriptor)
         except OSError as error:
             os.ftruncate(descriptor, start)
-            raise RunError(
-                f"{self.path}: could not write: {error.strerror}; what was written before is safe"
+            raise IncompleteError(
+                f"{self.path}: could not write: {error.strerror}; what was written before is safe, and the same "
+                "command continues once there is room"
             ) from error
 
     def read(self, keys: Iterator[Key]) -> Iterator[Recorded]:

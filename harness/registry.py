@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -233,6 +234,18 @@ class Registry:
         return tuple(replace(i, name=score_name(spec, i.name)) for i in infos)
 
 
+def release(thing: object, name: str) -> None:
+    """Let a plugin's object close what it holds. Where it fails at that nothing is lost, so it is only told."""
+    try:
+        close = getattr(thing, "close", None)
+        if close is not None:
+            close()
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        logging.getLogger("harness").warning("%s did not close: %s: %s", name, type(error).__name__, error)
+
+
 def _declared(metric: Metric, entry: Entry) -> tuple[ScoreInfo, ...]:
     fault = f"{entry.plugin.owner}: {entry.kind} {entry.name!r}"
     try:
@@ -350,4 +363,4 @@ def _scores(kind: Kind, name: str, scores: Iterable[str]) -> tuple[str, ...]:
     return tuple(scores) or (name,)
 
 
-__all__ = ["GROUP", "HOOKS", "Entry", "Plugin", "Registry", "score_name"]
+__all__ = ["GROUP", "HOOKS", "Entry", "Plugin", "Registry", "release", "score_name"]

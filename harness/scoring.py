@@ -18,7 +18,7 @@ import numpy as np
 from harness.columns import CODE, BrokenAnswer, checked, concatenated, reordered, spread
 from harness.errors import HarnessError, PluginError
 from harness.grouping import Groups, regroup
-from harness.registry import Registry, score_name
+from harness.registry import Registry, release, score_name
 from harness.types import (
     Batch,
     Completion,
@@ -56,9 +56,7 @@ class Scorer:
         return {self.name(n): replace(i, name=self.name(n)) for n, i in self.own.items()}
 
     def close(self) -> None:
-        close = getattr(self.metric, "close", None)
-        if close is not None:
-            close()
+        release(self.metric, self.spec.label)
 
 
 def load_scorers(specs: Iterable[Spec], registry: Registry, wanted: frozenset[str] | None = None) -> tuple[Scorer, ...]:

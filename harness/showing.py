@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,19 @@ def _about(entry: Entry) -> str:
     return inspect.getdoc(plain_function(entry.factory)) or ""
 
 
+def _about_module(entry: Entry) -> str:
+    """What the module says of itself: as a rule the source, the range, and what the options do."""
+    module = sys.modules.get(getattr(plain_function(entry.factory), "__module__", None) or "")
+    return inspect.getdoc(module) or "" if module else ""
+
+
+def _reflowed(text: str) -> str:
+    """Paragraphs as one line each, so that the terminal's width breaks them; indented lines and lists stay."""
+    paragraphs = text.split("\n\n")
+    kept = (any(line.startswith((" ", "-", "*")) for line in p.split("\n")) for p in paragraphs)
+    return "\n\n".join(p if keep else p.replace("\n", " ") for p, keep in zip(paragraphs, kept, strict=True))
+
+
 def kind_command(registry: Registry, kind: Kind, as_json: bool) -> None:
     found = sorted(registry.entries(kind), key=lambda e: e.name)
     if as_json:
@@ -110,13 +124,16 @@ def _show_entry(registry: Registry, entry: Entry) -> None:
     console = output()
     console.print(Text(visible(f"{entry.kind} {entry.name}"), style="bold"))
     console.print(Text(visible(f"{entry.plugin.owner}, module {entry.plugin.module}")))
-    if _about(entry):
-        console.print(Text(visible(_about(entry), multiline=True)))
+    for about in (_about(entry), _about_module(entry)):
+        if about:
+            console.print()
+            console.print(Text(visible(_reflowed(about), multiline=True)))
     options, takes_any = options_of(entry.factory, skip=1 if entry.kind in _REST else 0)
     if options:
         table = _table("option", "type", "default")
         for option in options.values():
             _row(table, option.name, option.type_name, "required" if option.required else repr(option.default))
+        console.print()
         console.print(table)
     if takes_any:
         console.print("takes any option")
@@ -127,6 +144,7 @@ def _show_entry(registry: Registry, entry: Entry) -> None:
             bounds = f"{_bound(info['low'], '-inf')} to {_bound(info['high'], 'inf')}"
             better = "higher" if info["higher_is_better"] else "lower"
             _row(table, info["name"], bounds, better, info["scope"], info["corpus"], ", ".join(info["needs"]))
+        console.print()
         console.print(table)
 
 

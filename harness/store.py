@@ -27,8 +27,9 @@ from typing import TYPE_CHECKING, Any
 from harness.assess import CorpusRow, TableKey
 from harness.csvsafe import plain_cell
 from harness.errors import DataError, RunError
-from harness.export import CORPUS, CORPUS_COLUMNS, SEGMENTS_PARQUET, segment_names
+from harness.export import CORPUS, CORPUS_COLUMNS, SEGMENTS_CSV, SEGMENTS_PARQUET, STATISTICS, segment_names
 from harness.files import replacing, write_atomically
+from harness.journal import NAME as JOURNAL
 from harness.journal import Journal
 from harness.keys import sample_key
 from harness.records import generation_of, record_of
@@ -42,6 +43,10 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 1
 MANIFEST, SAMPLES, SCORES, LOCAL = "run.json", "samples.jsonl", "scores.json", "local.json"
+_OWN = frozenset((MANIFEST, SAMPLES, SCORES, LOCAL, JOURNAL, SEGMENTS_CSV, SEGMENTS_PARQUET, CORPUS, STATISTICS))
+
+
+_LONGEST = 200  # bytes of a file's name: systems take 255, and the temporary name is longer than the real one
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +87,10 @@ def read_json(path: Path, kind: str) -> dict[str, Any]:
         raise RunError(f"{path.parent} holds no finished run: there is no {path.name} in it") from None
     except (OSError, DataError) as error:
         raise RunError(f"{path} cannot be read: {error}") from None
+    return _of_kind(value, path, kind)
+
+
+def _of_kind(value: Json, path: Path, kind: str) -> dict[str, Any]:
     if not isinstance(value, dict) or value.get("kind") != kind:
         raise RunError(f"{path} is not the {path.name} of a run")
     if value.get("schema_version") != SCHEMA_VERSION:
@@ -103,17 +112,24 @@ def read_samples(folder: Path) -> dict[str, tuple[Sample, ...]]:
     if not path.is_file():
         raise RunError(f"{folder} holds no run: there is no {SAMPLES} in it")
     tasks: dict[str, list[Sample]] = {}
-    for number, value in json_lines(path):
-        if not isinstance(value, dict) or (number == 1 and value.get("kind") != "samples"):
+    lines = json_lines(path)
+    _of_kind(next(lines, (1, None))[1], path, "samples")
+    for number, value in lines:
+        if not isinstance(value, dict):
             raise RunError(f"{path}, line {number}: this is no sample; the file is damaged")
-        if number > 1:
-            sample = generation_of({**value, "completions": [""]}, f"{path}, line {number}").sample
-            tasks.setdefault(sample.task, []).append(sample)
+        sample = generation_of({**value, "completions": [""]}, f"{path}, line {number}").sample
+        tasks.setdefault(sample.task, []).append(sample)
     return {task: tuple(found) for task, found in tasks.items()}
 
 
 def is_run(folder: Path) -> bool:
-    return (folder / MANIFEST).is_file() or (folder / SAMPLES).is_file()
+    """Whether a run lies here, begun or finished: its manifest is the first file written. What else is here is no sign."""
+    path = folder / MANIFEST
+    try:
+        value = loads(path.read_bytes(), str(path)) if path.is_file() else None
+    except DataError:
+        return False
+    return isinstance(value, Mapping) and value.get("kind") == "run"
 
 
 class Run:
@@ -164,8 +180,16 @@ class Run:
         """Generations with their scores, in the same order, from disk. Raises RunError where the two do not fit."""
         rows = self._rows()
         for generation in self.generations():
-            cells = [_cells(next(rows, {}), (*generation.key, i), names) for i in range(len(generation.completions))]
-            yield Group(generation, tuple(cells))
+            keys = [(*generation.key, index) for index in range(len(generation.completions))]
+            yield Group(generation, tuple(_cells(self._row(rows, key), self._names) for key in keys))
+
+    def _row(self, rows: Iterator[dict[str, Any]], key: tuple[str, str, str, int]) -> dict[str, Any]:
+        row = next(rows, {})
+        if tuple(row.get(c) for c in ("task", "sample", "model", "completion_index")) != key:
+            raise RunError(
+                f"{self.folder}: {SEGMENTS_PARQUET} does not hold what the journal holds: score the run anew"
+            )
+        return row
 
     @cached_property
     def _names(self) -> list[str]:
@@ -185,9 +209,11 @@ class Run:
         return pd.read_parquet(self.folder / SEGMENTS_PARQUET)
 
     def write(self, name: str, data: bytes) -> Path:
-        """A file of the run folder, whole or not at all. Raises RunError for a name that leads out of the folder."""
-        if not _is_plain(name):
+        """A file of the run folder, whole or not at all. Raises RunError for a name that leads elsewhere."""
+        if not _is_plain(name) or len(name.encode()) > _LONGEST:
             raise RunError(f"a report may write only into the run folder itself, not to {name[:100]!r}")
+        if name in _OWN:
+            raise RunError(f"a report may not write {name!r}, which belongs to the run itself")
         return write_atomically(self.folder / name, data)
 
 

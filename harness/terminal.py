@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.table import Column
 from rich.text import Text
 
 from harness.display import escaped, visible
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from harness.generate import Progress as Listener
     from harness.registry import Registry
 
-_SHORT = 28
+_SHORT = 24
 
 
 def output() -> Console:
@@ -98,11 +99,11 @@ class Generating:
     def __init__(self) -> None:
         self._console = errors()
         self._progress = Progress(
-            TextColumn("{task.description}", markup=False),
+            TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True)),
             BarColumn(bar_width=None),
-            TextColumn("{task.completed}/{task.total} completions"),
-            _Speed(),
-            TimeRemainingColumn(compact=True),
+            TextColumn("{task.completed}/{task.total} completions", table_column=Column(no_wrap=True)),
+            _Speed(table_column=Column(no_wrap=True)),
+            TimeRemainingColumn(compact=True, table_column=Column(no_wrap=True)),
             console=self._console,
             disable=not self._console.is_terminal,
             expand=True,
