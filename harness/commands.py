@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -14,17 +13,15 @@ from typing import Any
 from harness.bundles import find_suite
 from harness.display import escaped, visible
 from harness.errors import IncompleteError, RunError, UsageError
-from harness.files import locked
-from harness.finish import Outcome, render
-from harness.journal import NAME as JOURNAL
-from harness.journal import Journal
+from harness.finish import Outcome, render, render_again
+from harness.folders import copy_run, remove_run
 from harness.recording import record_run
 from harness.records import iter_generations
 from harness.registry import Registry
 from harness.run import Hooks, continue_run, default_folder, prepare, run_suite, score_run
 from harness.scoring import load_scorers
 from harness.specs import cli_metric
-from harness.store import LOCAL, MANIFEST, SAMPLES, Rendered, is_run, open_run, read_json
+from harness.store import LOCAL, MANIFEST, Rendered, is_run, open_run, read_json
 from harness.strictjson import unreadable
 from harness.suite import Suite, load_suite, parse_suite, resolved, resolved_text, suite_json_schema
 from harness.suite_entries import name_from
@@ -77,7 +74,7 @@ def _run(name: str, registry: Registry, options: SuiteOptions, hooks: Hooks, sco
     setup = prepare(suite, registry, data=options.data)
     folder = options.out or default_folder(suite.name, setup.identity)
     if options.fresh:
-        _clear(folder)
+        remove_run(folder)
     with _resumable(folder):
         return run_suite(setup, folder, hooks=hooks, retry_failed=options.retry_failed, score=score)
 
@@ -109,16 +106,6 @@ def _with_options(path: Path, registry: Registry, options: SuiteOptions) -> Suit
     if options.limit is not None:
         suite = replace(suite, tasks=tuple(replace(t, limit=options.limit) for t in suite.tasks))
     return suite
-
-
-def _clear(folder: Path) -> None:
-    """Only what is a run is ever removed."""
-    if not folder.exists():
-        return
-    if not is_run(folder):
-        raise UsageError(f"--fresh: {folder} holds no run, so it is left alone")
-    with locked(folder):
-        shutil.rmtree(folder)
 
 
 def stored_suite(folder: Path, registry: Registry | None) -> Suite:
@@ -187,18 +174,8 @@ def _stored(
         suite = stored_suite(source, registry)
     if out is None or out.resolve() == source.resolve():
         return source, suite
-    _copy(source, out)
+    copy_run(source, out)
     return out, suite
-
-
-def _copy(source: Path, out: Path) -> None:
-    if out.exists() and any(out.iterdir()):
-        raise UsageError(f"--out {out}: not empty")
-    Journal.open(source)  # damage is found before it is copied
-    out.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for name in (SAMPLES, JOURNAL, MANIFEST, LOCAL):
-        if (source / name).exists():
-            shutil.copyfile(source / name, out / name)
 
 
 def _recorded(
@@ -279,7 +256,7 @@ def report_command(common: Common, folder: Path, formats: Sequence[str]) -> None
     specs = named or stored_suite(folder, None).reports or (Spec("report", "html"),)
     for spec in specs:
         registry.find("report", spec.name)
-    rendered = render(run, specs, registry)
+    rendered = render_again(run, specs, registry)
     _show([r for r in rendered if r.show is not None], rendered)
 
 

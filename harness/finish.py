@@ -13,12 +13,13 @@ from harness import manifest as manifests
 from harness.assess import Table, TableKey, assess, infos_of
 from harness.errors import HarnessError
 from harness.export import write_corpus, write_segments, write_statistics
+from harness.files import locked
 from harness.folders import note_local
 from harness.journal import NAME as JOURNAL
 from harness.journal import Journal
 from harness.rewards import composite_from, renormalised
 from harness.scoring import load_scorers
-from harness.store import MANIFEST, SCORES, Rendered, Run, score_record, write_json
+from harness.store import MANIFEST, SCORES, Rendered, Run, is_report_name, read_json, score_record, write_json
 from harness.types import Json, Spec
 
 if TYPE_CHECKING:
@@ -53,7 +54,8 @@ def score_and_report(folder: Path, suite: Suite, registry: Registry, local: dict
     finally:
         for scorer in scorers:
             scorer.close()
-    started = manifests.started(suite.name, suite, registry, run.samples, journal.identity)
+    old = _report_files(folder)
+    started = {**manifests.started(suite.name, suite, registry, run.samples, journal.identity), "reports": old}
     write_json(folder / MANIFEST, started)  # until it is complete, old files and new ones may lie side by side
     _export(run, tables, infos)
     counts = manifests.status_counts(infos, tables)
@@ -74,9 +76,28 @@ def score_and_report(folder: Path, suite: Suite, registry: Registry, local: dict
     }
     write_json(folder / MANIFEST, finished)
     rendered = render(Run(folder), suite.reports, registry)
-    write_json(folder / MANIFEST, {**finished, "state": "complete"})
+    new = sorted({path.name for r in rendered for path in r.files})
+    for name in set(old) - set(new):  # what no report renders any more would show numbers of the past
+        (folder / name).unlink(missing_ok=True)
+    write_json(folder / MANIFEST, {**finished, "state": "complete", "reports": new})
     note_local(folder, suite, {**local, "score_seconds": round(time.monotonic() - start, 3)})
     return Outcome(Run(folder), rendered, (*_ungenerated(run, journal), *_missing(blank, counts, faults)))
+
+
+def _report_files(folder: Path) -> list[str]:
+    """What the reports of the last scoring wrote, as the manifest says."""
+    listed = read_json(folder / MANIFEST, "run").get("reports") or []
+    return [name for name in listed if isinstance(name, str) and is_report_name(name)]
+
+
+def render_again(run: Run, reports: Iterable[Spec], registry: Registry) -> tuple[Rendered, ...]:
+    """Reports of a finished run, noted in its manifest beside those it has."""
+    with locked(run.folder):
+        rendered = render(run, reports, registry)
+        written = {path.name for r in rendered for path in r.files}
+        names = sorted(written | set(_report_files(run.folder)))
+        write_json(run.folder / MANIFEST, {**run.manifest, "reports": names})
+    return rendered
 
 
 def _table(run: Run, journal: Journal, key: TableKey, scorers: Any, composite: Any, suite: Suite) -> Table:

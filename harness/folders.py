@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import glob
+import secrets
+import shutil
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import RunError
+from harness.errors import RunError, UsageError
+from harness.files import locked
+from harness.journal import NAME as JOURNAL
+from harness.journal import Journal
 from harness.keys import digest
-from harness.store import LOCAL, is_run, read_json, write_json
+from harness.store import LOCAL, MANIFEST, SAMPLES, is_run, read_json, write_json
 from harness.types import Json
 
 if TYPE_CHECKING:
@@ -25,6 +32,35 @@ def make_folder(folder: Path) -> None:
     strangers = [p.name for p in folder.iterdir() if not p.name.startswith(".")]
     if strangers and not is_run(folder):
         raise RunError(f"{folder} is not empty and holds no run ({strangers[0]} lies there): give another --out")
+
+
+def remove_run(folder: Path) -> None:
+    """Only what is a run is ever removed, and at once: a process killed meanwhile leaves the rest under a hidden name."""
+    for left in folder.parent.glob(f".{glob.escape(folder.name)}.*.removed"):
+        shutil.rmtree(left, ignore_errors=True)
+    if not folder.exists():
+        return
+    if not is_run(folder):
+        raise UsageError(f"--fresh: {folder} holds no run, so it is left alone")
+    gone = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.removed")
+    with locked(folder):
+        folder.rename(gone)
+    shutil.rmtree(gone)
+
+
+def copy_run(source: Path, out: Path) -> None:
+    """What a run generated, without its scores, as a folder that is whole or not there."""
+    if out.exists() and any(out.iterdir()):
+        raise UsageError(f"--out {out}: not empty")
+    Journal.open(source)  # damage is found before it is copied
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{out.name}.", suffix=".tmp", dir=out.parent) as made:
+        whole = Path(made) / "run"
+        whole.mkdir(mode=0o700)
+        for name in (SAMPLES, JOURNAL, MANIFEST, LOCAL):
+            if (source / name).exists():
+                shutil.copyfile(source / name, whole / name)
+        whole.rename(out)
 
 
 def check_same(old: Mapping[str, Any], new: Mapping[str, Any], folder: Path) -> None:

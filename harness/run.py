@@ -135,6 +135,7 @@ def _open_journal(setup: Setup, folder: Path, retry_failed: bool, hooks: Hooks) 
     if not (folder / JOURNAL).exists():
         manifest = manifests.started(setup.suite.name, setup.suite, setup.registry, setup.samples, setup.identity)
         write_json(folder / MANIFEST, manifest)
+        note_local(folder, setup.suite, {})  # where its paths start from, should it be continued from the folder
         write_samples(folder, (s for found in setup.samples.values() for s in found))
         return Journal.create(folder, setup.identity)
     journal = Journal.open(folder)

@@ -210,16 +210,17 @@ class Run:
 
     def write(self, name: str, data: bytes) -> Path:
         """A file of the run folder, whole or not at all. Raises RunError for a name that leads elsewhere."""
-        if not _is_plain(name) or len(name.encode()) > _LONGEST:
-            raise RunError(f"a report may write only into the run folder itself, not to {name[:100]!r}")
         if name in _OWN:
             raise RunError(f"a report may not write {name!r}, which belongs to the run itself")
+        if not is_report_name(name):
+            raise RunError(f"a report may write only into the run folder itself, not to {name[:100]!r}")
         return write_atomically(self.folder / name, data)
 
 
-def _is_plain(name: str) -> bool:
-    """Whether it names a file in a folder that is not hidden, on any system."""
-    return name.isprintable() and not name.startswith(".") and not set(name) & set("/\\:") and name.strip() != ""
+def is_report_name(name: str) -> bool:
+    """Whether it names a file right in the folder that is not hidden, on any system, nor the run's own."""
+    plain = name.isprintable() and not name.startswith(".") and not set(name) & set("/\\:") and name.strip() != ""
+    return plain and len(name.encode()) <= _LONGEST and name not in _OWN
 
 
 def open_run(folder: str | os.PathLike[str]) -> Run:

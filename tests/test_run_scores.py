@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import harness
 from harness.errors import DataError, PluginError, RunError
+from harness.finish import render_again
 from harness.journal import Journal
 from harness.recording import record_run
 from harness.records import read_generations
+from harness.registry import Registry
 from harness.run import score_run
-from harness.store import open_run
+from harness.store import Run, open_run, read_json
 from harness.suite import Suite, parse_suite
-from harness.types import Json
+from harness.types import Json, Spec
 
 from .runs_for_tests import (
     SUITE,
@@ -194,3 +197,32 @@ def test_records_whose_taking_in_was_interrupted_are_all_there_the_next_time(
     assert 0 < len(Journal.open(tmp_path / "out").index) < 150
     recorded(tmp_path / "out", records)
     assert files(tmp_path / "out") == files(tmp_path / "whole")
+
+
+# What a second scoring leaves
+
+
+def test_a_report_that_the_suite_dropped_goes_and_a_file_of_the_users_stays(tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    registry = Registry.load(allow=["csv", "html", "length"])
+    suite = recorded(folder, RECORDS)
+    both = replace(suite, reports=(Spec("report", "csv"), Spec("report", "html")))
+    score_run(folder, both, registry)
+    (folder / "notes.txt").write_text("mine")
+    assert read_json(folder / "run.json", "run")["reports"] == ["report.html", "summary.csv"]
+    score_run(folder, replace(suite, reports=(Spec("report", "csv"),)), registry)
+    assert not (folder / "report.html").exists()
+    assert (folder / "summary.csv").exists()
+    assert (folder / "notes.txt").read_text() == "mine"
+
+
+def test_a_report_rendered_later_is_the_runs_too(tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    registry = Registry.load(allow=["csv", "html", "length"])
+    suite = recorded(folder, RECORDS)
+    score_run(folder, suite, registry)
+    render_again(Run(folder), [Spec("report", "html")], registry)
+    assert read_json(folder / "run.json", "run")["reports"] == ["report.html"]
+    assert read_json(folder / "run.json", "run")["state"] == "complete"
+    score_run(folder, suite, registry)
+    assert not (folder / "report.html").exists()
