@@ -197,7 +197,9 @@
     card.setAttribute("aria-labelledby", title.id);
     for (const group of groupsOf(sample)) {
       const heading = element("h4", "", "Completions of ", bidiName(data.models[group.model]));
-      card.append(heading, element("ol", "completions", ...group.completions.map(completionItem)));
+      const list = element("ol", "completions", ...group.completions.map(completionItem));
+      list.start = 0; // as completion_index in the exports
+      card.append(heading, list);
     }
     return card;
   }
