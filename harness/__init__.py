@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     )
     from harness.interfaces import CorpusMetric, CorpusScopeMetric, Metric, Model, Report, Task
     from harness.records import read_generations
+    from harness.requires import require
     from harness.rewards import CompositeReward
     from harness.scoring import score
     from harness.store import Cell, Group, Rendered, Run, open_run
@@ -86,6 +87,7 @@ _HOME = {
     "harness.records": ("read_generations",),
     "harness.rewards": ("CompositeReward",),
     "harness.store": ("Cell", "Group", "Rendered", "Run", "open_run"),
+    "harness.requires": ("require",),
     "harness.scoring": ("score",),
     "harness.strictjson": ("json_lines", "raw_lines", "shown", "unreadable"),
     "harness.suite": ("Suite", "load_suite"),
@@ -123,6 +125,7 @@ __all__ = [  # noqa: RUF022  # by topic, in the order of `_HOME`
     "read_generations",
     "CompositeReward",
     "Cell", "Group", "Rendered", "Run", "open_run",
+    "require",
     "score",
     "json_lines", "raw_lines", "shown", "unreadable",
     "Suite", "load_suite",

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import inspect
+import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.types import STATUSES, Batch, Need, NoValue, Prompt, ScoreInfo, Scores
+from harness.types import STATUSES, Batch, Json, Need, NoValue, Prompt, Sample, ScoreInfo, Scores
 
 if TYPE_CHECKING:
     from harness.types import F64
@@ -36,6 +37,8 @@ def scores_from(
     for index, value in enumerate(values):
         if value is None:
             value = NoValue("abstain", "the metric gave no value")
+        if isinstance(value, str | bytes):
+            raise TypeError(f"a score is a number, not {value!r}")
         if isinstance(value, NoValue):
             status[index], reasons[index] = _CODE[value.status], value.reason
         else:
@@ -58,30 +61,52 @@ def prompt_text(prompt: Prompt) -> str:
     return users[-1].content if users else ""
 
 
-def _columns(batch: Batch) -> dict[str, list[Any]]:
+_OURS = frozenset(("completions", "prompts", "references", "metadata", "ids"))
+
+
+def _columns(batch: Batch, named: frozenset[str], takes_all: bool) -> dict[str, list[Any]]:
+    """What the function asks for, repeated per completion: our columns, and keys of the metadata by their names."""
     samples = [g.sample for g in batch.generations for _ in g.completions]
-    return {
-        "prompts": [s.prompt for s in samples],
+    ours: dict[str, list[Any]] = {
+        "prompts": [_plain_prompt(s.prompt) for s in samples],
         "references": [list(s.references) for s in samples],
         "metadata": [dict(s.metadata) for s in samples],
         "ids": [s.id for s in samples],
     }
+    keys = {k for s in samples for k in s.metadata} if takes_all else named
+    columns = {k: [s.metadata.get(k) for s in samples] for k in sorted(keys - _OURS) if _in_any(k, samples)}
+    return columns | {k: v for k, v in ours.items() if takes_all or k in named}
 
 
-class _FunctionMetric:
+def _in_any(key: str, samples: Sequence[Sample]) -> bool:
+    return any(key in s.metadata for s in samples)
+
+
+def _plain_prompt(prompt: Prompt) -> str | list[dict[str, str]] | None:
+    if isinstance(prompt, tuple):
+        return [{"role": m.role, "content": m.content} for m in prompt]
+    return prompt
+
+
+class FunctionMetric:
     """A metric of one segment score, by a function of completions."""
 
-    def __init__(self, function: Callable[..., Sequence[float | None]], info: ScoreInfo, version: str) -> None:
+    def __init__(self, function: Callable[..., Sequence[float | None]], info: ScoreInfo, signature: str) -> None:
         self.infos = (info,)
         self._function = function
-        self._signature = f"{info.name}|version:{version}"
+        self._signature = signature
         parameters = inspect.signature(function).parameters.values()
         self._takes_all = any(p.kind is p.VAR_KEYWORD for p in parameters)
-        self._takes = {p.name for p in parameters}
+        self._named = frozenset(p.name for p in parameters)
+
+    def with_options(self, options: Mapping[str, Json]) -> FunctionMetric:
+        """The same, signed with the options that made it another metric."""
+        listed = json.dumps(options, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+        return FunctionMetric(self._function, self.infos[0], f"{self._signature}|options:{listed}")
 
     def __call__(self, batch: Batch) -> Mapping[str, Scores]:
-        columns = {k: v for k, v in _columns(batch).items() if self._takes_all or k in self._takes}
-        values = self._function(completions=batch.texts, **columns)
+        columns = _columns(batch, self._named, self._takes_all)
+        values = self._function(completions=batch.texts, **columns) if batch.size else []
         (info,) = self.infos
         return {info.name: scores_from(info, self._signature, list(values))}
 
@@ -96,15 +121,19 @@ def metric_from(
     needs: Sequence[Need] = (),
     version: str = "1",
     tolerance: float = 0.0,
-) -> _FunctionMetric:
+) -> FunctionMetric:
     """A metric from a plain function `f(completions, ...) -> list of float or None`, one per completion.
 
-    The function is called by keyword with `completions` (list of str) and whichever of `prompts`, `references`,
-    `metadata`, `ids` it names (all of them if it takes `**kwargs`), each a list of the same length: the way TRL
-    calls a reward function. `low`, `high` is its range. `needs=["references"]` lets it abstain on samples without.
-    Change `version` when the numbers change their meaning: it is the signature.
+    The function is called by keyword with `completions` (list of str) and whichever of `prompts` (str, or a list of
+    role and content), `references`, `metadata`, `ids` and keys of the metadata it names (all of them if it takes
+    `**kwargs`), each a list of the same length, much as TRL calls a reward function with the columns of a dataset.
+    Token ids and the trainer's state are not at hand here.
+
+    `low`, `high` is its range. `needs=["references"]` lets it abstain on samples without. The signature is the name,
+    `version` (change it when the numbers change their meaning) and the factory's options where they are not the
+    default.
     """
     info = ScoreInfo(
         name or function.__name__, low, high, higher_is_better, needs=frozenset(needs), tolerance=tolerance
     )
-    return _FunctionMetric(function, info, version)
+    return FunctionMetric(function, info, f"{info.name}|version:{version}")

@@ -132,6 +132,8 @@ def score(
     """Score records (JSONL), or score a run anew.
 
     A record holds id, prompt, references, completions and more; only completions must be there.
+
+    The metrics of --metric come to those that a run has; --suite takes the place of metrics, reward and reports.
     """
     from harness.commands import score_command
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from harness.errors import PluginError
+from harness.text import clean_text
 from harness.types import STATUSES, ScoreInfo, Scores
 
 if TYPE_CHECKING:
-    from harness.types import F64
+    from numpy.typing import NDArray
+
+    from harness.types import F64, Bool
 
 CODE: dict[str, int] = {name: code for code, name in enumerate(STATUSES)}
 _ROUNDING = 1e-9  # sacreBLEU says 100.00000000000004 for a perfect match
@@ -21,6 +24,40 @@ _ROUNDING = 1e-9  # sacreBLEU says 100.00000000000004 for a perfect match
 
 class BrokenAnswer(Exception):
     """A metric returned what no metric may return."""
+
+
+class Reasons(Mapping[int, str]):
+    """Reasons by row, as a number per row and each text once: a million completions may share a few."""
+
+    __slots__ = ("_codes", "_texts")
+
+    def __init__(self, codes: NDArray[np.uint32], texts: Sequence[str]) -> None:
+        """`codes[row]` is 0 for no reason, else 1 plus an index into `texts`."""
+        self._codes, self._texts = codes, tuple(texts)
+
+    @classmethod
+    def joined(cls, parts: Sequence[tuple[Mapping[int, str], int]]) -> Reasons:
+        """The reasons of columns (each with its length), one behind the other."""
+        codes = np.zeros(sum(size for _, size in parts), np.uint32)
+        texts: dict[str, int] = {}
+        start = 0
+        for reasons, size in parts:
+            for row, text in reasons.items():
+                codes[start + row] = texts.setdefault(text, len(texts)) + 1
+            start += size
+        return cls(codes, list(texts))
+
+    def __getitem__(self, row: int) -> str:
+        code = int(self._codes[row]) if 0 <= row < len(self._codes) else 0
+        if not code:
+            raise KeyError(row)
+        return self._texts[code - 1]
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(np.flatnonzero(self._codes).tolist())
+
+    def __len__(self) -> int:
+        return int(np.count_nonzero(self._codes))
 
 
 def checked(scores: Any, info: ScoreInfo, size: int) -> Scores:
@@ -33,8 +70,8 @@ def checked(scores: Any, info: ScoreInfo, size: int) -> Scores:
         raise BrokenAnswer(f"{info.name}: it returned {len(values)} values for {size} completions")
     if status.size and int(status.max()) >= len(STATUSES):
         raise BrokenAnswer(f"{info.name}: {int(status.max())} is no status")
-    reasons = {int(i): str(r) for i, r in scores.reasons.items()}
-    for index in np.flatnonzero((status == 0) & ~_in_range(values, info)).tolist():
+    reasons = {int(i): clean_text(str(r)) for i, r in scores.reasons.items()}
+    for index in np.flatnonzero((status == 0) & ~in_range(values, info)).tolist():
         value = float(values[index])
         status[index] = CODE["invalid"]
         bounds = f"outside the declared range [{info.low:g}, {info.high:g}]"
@@ -46,29 +83,33 @@ def checked(scores: Any, info: ScoreInfo, size: int) -> Scores:
         raise BrokenAnswer(f"{info.name}: its statistics are {statistics.shape}, not ({size}, k)")
     if info.corpus == "statistics" and statistics is None:
         raise BrokenAnswer(f"{info.name}: it returned no statistics")
-    return replace(scores, values=values, status=status, reasons=reasons, statistics=statistics)
+    return replace(
+        scores,
+        signature=clean_text(scores.signature),
+        corpus_signature=clean_text(scores.corpus_signature),
+        values=values,
+        status=status,
+        reasons=reasons,
+        statistics=statistics,
+    )
 
 
-def _in_range(values: F64, info: ScoreInfo) -> Any:
-    slack = _ROUNDING * max(1.0, *(abs(b) for b in (info.low, info.high) if math.isfinite(b)), 1.0) + info.tolerance
-    return np.isfinite(values) & (values >= info.low - slack) & (values <= info.high + slack)
+def in_range(values: F64, info: ScoreInfo) -> Bool:
+    """Finite and within the declared range, rounding and tolerance let be."""
+    slack = _ROUNDING * max([1.0, *(abs(b) for b in (info.low, info.high) if math.isfinite(b))]) + info.tolerance
+    return np.asarray(np.isfinite(values) & (values >= info.low - slack) & (values <= info.high + slack))
 
 
 def concatenated(parts: Sequence[Scores]) -> Scores:
     """The scores of batches, one behind the other."""
     first = parts[0]
-    reasons: dict[int, str] = {}
-    start = 0
-    for part in parts:
-        reasons.update({start + i: r for i, r in part.reasons.items()})
-        start += len(part.values)
     return replace(
         first,
         signature=_one_signature(first.info, [p.signature for p in parts]),
         corpus_signature=_one_signature(first.info, [p.corpus_signature for p in parts]),
         values=np.concatenate([p.values for p in parts]),
         status=np.concatenate([p.status for p in parts]),
-        reasons=reasons,
+        reasons=Reasons.joined([(p.reasons, len(p.values)) for p in parts]),
         statistics=_stacked([(p.statistics, len(p.values)) for p in parts]),
     )
 
@@ -92,27 +133,18 @@ def _stacked(parts: Sequence[tuple[F64 | None, int]]) -> F64 | None:
     return np.concatenate([np.full((size, width), np.nan) if p is None else p for p, size in parts])
 
 
-def spread(
-    info: ScoreInfo,
-    parts: Sequence[Scores],
-    positions: Sequence[int],
-    blanks: Mapping[int, tuple[int, str]],
-    size: int,
-) -> Scores:
+def spread(made: Scores, positions: Sequence[int], blanks: Mapping[int, tuple[int, str]], size: int) -> Scores:
     """Values of the completions a metric saw, put among those it did not see."""
     values, status, reasons = np.full(size, np.nan), np.zeros(size, np.uint8), {}
     for index, (code, reason) in blanks.items():
         status[index], reasons[index] = code, reason
+    values[list(positions)], status[list(positions)] = made.values, made.status
+    reasons.update({positions[i]: r for i, r in made.reasons.items()})
     statistics = None
-    if parts:
-        (part,) = parts
-        values[positions], status[positions] = part.values, part.status
-        reasons.update({positions[i]: r for i, r in part.reasons.items()})
-        if part.statistics is not None:
-            statistics = np.full((size, part.statistics.shape[1]), np.nan)
-            statistics[positions] = part.statistics
-    made = parts[0] if parts else Scores(info, "", values, status)
-    return replace(made, info=info, values=values, status=status, reasons=reasons, statistics=statistics)
+    if made.statistics is not None and positions:
+        statistics = np.full((size, made.statistics.shape[1]), np.nan)
+        statistics[list(positions)] = made.statistics
+    return replace(made, values=values, status=status, reasons=reasons, statistics=statistics)
 
 
 def reordered(scores: Scores, back: Any) -> Scores:

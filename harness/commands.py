@@ -3,31 +3,30 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from harness.bundles import find_suite
+from harness.bundles import bundled_suites, find_suite
 from harness.display import escaped, visible
 from harness.errors import IncompleteError, RunError, UsageError
 from harness.finish import Outcome, render, render_again
 from harness.folders import copy_run, remove_run
+from harness.loaded import load_metrics
+from harness.names import column_name_problem
 from harness.recording import record_run
 from harness.records import iter_generations
 from harness.registry import Registry
 from harness.run import Hooks, continue_run, default_folder, prepare, run_suite, score_run
-from harness.scoring import load_scorers
 from harness.specs import cli_metric
 from harness.store import LOCAL, MANIFEST, Rendered, is_run, open_run, read_json
 from harness.strictjson import unreadable
-from harness.suite import Suite, load_suite, parse_suite, resolved, resolved_text, suite_json_schema
+from harness.suite import Suite, load_suite, resolved, resolved_text, suite_from, suite_json_schema
 from harness.suite_entries import name_from
-from harness.suite_schema import name_problem
-from harness.terminal import Generating, output, print_json, speaking, warn_of_broken
-from harness.types import Generation, Spec
+from harness.terminal import Generating, note, output, print_json, speaking, warn_of_broken
+from harness.types import Generation, Json, Spec
 
 CONSOLE = Spec("report", "console")
 
@@ -63,7 +62,7 @@ def run_command(common: Common, name: str, options: SuiteOptions, as_json: bool,
     with Generating() as progress, speaking(progress.note):
         hooks = Hooks(generating=progress.start, note=progress.note)
         if is_run(Path(name)):
-            outcome = _continue(Path(name), registry, options, hooks, score)
+            outcome = _continue(name, registry, options, hooks, score)
         else:
             outcome = _run(name, registry, options, hooks, score)
     _present(outcome, registry, as_json)
@@ -88,14 +87,24 @@ def _resumable(folder: Path) -> Iterator[None]:
         raise
 
 
-def _continue(folder: Path, registry: Registry, options: SuiteOptions, hooks: Hooks, score: bool) -> Outcome:
-    given = [n for n in ("out", "overrides", "limit", "seed", "data", "fresh") if getattr(options, n)]
+def _continue(name: str, registry: Registry, options: SuiteOptions, hooks: Hooks, score: bool) -> Outcome:
+    folder = Path(name)
+    settable = ("out", "overrides", "limit", "seed", "data", "fresh")
+    given = [n for n in settable if (value := getattr(options, n)) is not False and value not in (None, ())]
     if given:
         word = "set" if given[0] == "overrides" else given[0]
-        raise UsageError(f"{folder} is a run, which is continued as it was begun: --{word} goes with a suite file")
+        raise UsageError(
+            f"{folder} is a run, which is continued as it was begun: --{word} goes with a suite{_hidden(name)}"
+        )
     suite = stored_suite(folder, registry)
     with _resumable(folder):
         return continue_run(folder, suite, registry, hooks=hooks, retry_failed=options.retry_failed, score=score)
+
+
+def _hidden(name: str) -> str:
+    if name not in bundled_suites():
+        return " file"
+    return f". The folder hides the bundled suite {name!r}: rename the folder, or call from another place"
 
 
 def _with_options(path: Path, registry: Registry, options: SuiteOptions) -> Suite:
@@ -114,8 +123,8 @@ def stored_suite(folder: Path, registry: Registry | None) -> Suite:
     if not record:
         raise RunError(f"{folder / MANIFEST} holds no suite")
     place = read_json(folder / LOCAL, "local").get("suite_folder") if (folder / LOCAL).exists() else None
-    suite = parse_suite(
-        json.dumps(record["resolved"]),
+    suite = suite_from(
+        record["resolved"],
         source=f"the suite in {folder / MANIFEST}",
         folder=Path(place) if place else None,
         registry=registry,
@@ -142,40 +151,72 @@ def score_command(
     _present(outcome, registry, as_json)
 
 
-def _scoring_suite(name: str, specs: tuple[Spec, ...], suite_name: str | None, registry: Registry) -> Suite:
-    if suite_name:
-        return load_suite(find_suite(suite_name), registry=registry)
-    if not specs:
-        raise UsageError(
-            f"say what to score by: --metric NAME (there is {', '.join(registry.names('metric'))}), or --suite FILE"
-        )
+def _check_metrics(specs: tuple[Spec, ...], registry: Registry) -> None:
     for spec in specs:
         problems = [message for _, message in registry.problems(spec)]
         if problems:
             raise UsageError(f"--metric {spec.name}: " + "; ".join(problems))
-        if spec.alias is not None and (problem := name_problem(spec.alias, reserved=True)):
+        if spec.alias is not None and (problem := column_name_problem(spec.alias)):
             raise UsageError(f"--metric {spec.name}: as: {problem}")
-    for scorer in load_scorers(specs, registry):  # two that give the same score are found before a folder is made
-        scorer.close()
-    return Suite(name_from(name), metrics=specs)
+    for metric in load_metrics(specs, registry):  # two that give the same score are found before a folder is made
+        metric.close()
 
 
 def _stored(
     source: Path, out: Path | None, registry: Registry, specs: tuple[Spec, ...], suite_name: str | None
 ) -> tuple[Path, Suite]:
     """A run to score anew, in place or in a copy."""
-    old = stored_suite(source, None)
+    old = suite = stored_suite(source, None)
     if suite_name:
         new = load_suite(find_suite(suite_name), registry=registry)
-        suite = replace(old, metrics=new.metrics, reward_spec=new.reward_spec, reports=new.reports, gate=new.gate)
+        suite = _retold(
+            replace(old, metrics=new.metrics, reward_spec=new.reward_spec, reports=new.reports, gate=new.gate)
+        )
     elif specs:
-        suite = replace(old, metrics=_scoring_suite(old.name, specs, None, registry).metrics)
-    else:
-        suite = stored_suite(source, registry)
+        _check_metrics(specs, registry)
+        suite = _with_metrics(old, specs, registry)
+    suite = _scorable(suite, registry, f"the suite in {source / MANIFEST}{' with --metric' if specs else ''}")
+    if specs:
+        _tell_of_reward(old, suite, registry)
     if out is None or out.resolve() == source.resolve():
         return source, suite
     copy_run(source, out)
     return out, suite
+
+
+def _with_metrics(suite: Suite, specs: tuple[Spec, ...], registry: Registry) -> Suite:
+    """The suite with these metrics too. One of the same name, or that gives the same scores, makes way."""
+    labels = {spec.label for spec in specs}
+    scores = {info.name for spec in specs for info in registry.infos(spec)}
+    others = [spec for spec in suite.metrics if spec.label not in labels]
+    kept = [spec for spec in others if scores.isdisjoint(info.name for info in registry.infos(spec))]
+    return _retold(replace(suite, metrics=(*kept, *specs)))
+
+
+def _retold(suite: Suite) -> Suite:
+    """With the text that says what the suite is now, since no file does."""
+    return replace(suite, text=resolved_text(suite))
+
+
+def _scorable(suite: Suite, registry: Registry, source: str) -> Suite:
+    """The suite, with all that scores checked. What generated is done with, and need not be there any more."""
+    scoring = replace(suite, tasks=(), models=())
+    checked = suite_from(resolved(scoring), source=source, folder=suite.folder, registry=registry)
+    return replace(suite, metrics=checked.metrics)
+
+
+def _tell_of_reward(old: Suite, new: Suite, registry: Registry) -> None:
+    """A metric may be asked for by other options than those by which the reward took it until now."""
+    before, after = _givers(old, registry), _givers(new, registry)
+    changed = [repr(s) for s in dict.fromkeys(new.reward_scores()) if before[s] != after[s]]
+    if changed:
+        note(f"--metric gives {', '.join(changed)} other options, and so changes the reward")
+
+
+def _givers(suite: Suite, registry: Registry) -> dict[str, Spec]:
+    """What makes each score."""
+    specs = map(registry.resolved, suite.metric_specs(registry))
+    return {info.name: spec for spec in specs for info in registry.infos(spec)}
 
 
 def _recorded(
@@ -184,9 +225,17 @@ def _recorded(
     """A run of records that were made elsewhere."""
     if source.is_dir():
         raise UsageError(f"{source} is a folder, but not of a run: give a file of records, or a run")
-    suite = _scoring_suite(source.name, specs, suite_name, registry)
+    if suite_name:
+        suite = load_suite(find_suite(suite_name), registry=registry)
+    elif specs:
+        _check_metrics(specs, registry)
+        suite = _retold(Suite(name_from(source.name), metrics=specs))
+    else:
+        known = ", ".join(registry.names("metric"))
+        raise UsageError(f"say what to score by: --metric NAME (there is {known}), or --suite FILE")
     content = _digest(source)
-    folder = out or default_folder(source.stem, {"content": content})
+    made_by: list[Json] = [[s.kind, s.name, dict(s.options), s.alias] for s in suite.metric_specs(registry)]
+    folder = out or default_folder(source.stem, {"content": content, "metrics": made_by})  # other metrics, other folder
     bare = replace(suite, tasks=(), models=())  # what they would give is given
 
     def read() -> Iterator[Generation]:
@@ -222,7 +271,9 @@ def _present(outcome: Outcome, registry: Registry, as_json: bool) -> None:
     if not as_json:
         console.print(visible(f"run: {run.folder}"), markup=False, soft_wrap=True)
     if outcome.missing:
-        raise IncompleteError("; ".join(outcome.missing) + f". `harness show {run.folder} SAMPLE` says why")
+        partial = scored and run.manifest["state"] == "partial"
+        advice = f"harness run {run.folder}` continues" if partial else f"harness show {run.folder} SAMPLE` says why"
+        raise IncompleteError("; ".join(outcome.missing) + f". `{advice}")
 
 
 def _show(shown: Sequence[Rendered], rendered: Sequence[Rendered]) -> None:

@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from harness import manifest as manifests
-from harness.assess import Table, TableKey, assess, infos_of
+from harness.assess import Table, assess, infos_of
 from harness.errors import HarnessError
-from harness.export import write_corpus, write_segments, write_statistics
+from harness.export import write_corpus, write_rows
 from harness.files import locked
-from harness.folders import note_local
+from harness.folders import begin, note_local, report_files
 from harness.journal import NAME as JOURNAL
 from harness.journal import Journal
-from harness.rewards import composite_from, renormalised
-from harness.scoring import load_scorers
-from harness.store import MANIFEST, SCORES, Rendered, Run, is_report_name, read_json, score_record, write_json
-from harness.types import Json, Spec
+from harness.keys import SCHEMA_VERSION
+from harness.loaded import load_metrics
+from harness.rewards import composite_from
+from harness.store import MANIFEST, SCORES, Rendered, Run, score_record, write_json
+from harness.types import Json, ScoreInfo, Spec
 
 if TYPE_CHECKING:
     from harness.registry import Registry
+    from harness.rewards import Composite
     from harness.suite import Suite
 
 FAULTS = ("error", "timeout", "invalid")
@@ -38,56 +41,71 @@ class Outcome:
     missing: tuple[str, ...] = ()
 
 
-def score_and_report(folder: Path, suite: Suite, registry: Registry, local: dict[str, Json]) -> Outcome:
+@dataclass(frozen=True, slots=True)
+class _Scored:
+    """What metrics and reward made of a run. `made_by` gives a score's metric, and the metric's own name for it."""
+
+    infos: Mapping[str, ScoreInfo]
+    made_by: Mapping[str, tuple[Spec, str]]
+    composite: Composite | None
+    tables: tuple[Table, ...]
+
+
+def score_and_report(
+    folder: Path, suite: Suite, registry: Registry, local: dict[str, Json], journal: Journal | None = None
+) -> Outcome:
+    """Scores, exports and reports of all that the journal (given where it is open already) holds."""
     start = time.monotonic()
-    run = Run(folder)
-    journal = Journal.open(folder)
-    specs = suite.metric_specs(registry)
-    scorers = load_scorers(specs, registry)
-    composite = None
-    try:
-        if suite.reward_spec is not None:
-            composite = composite_from(suite.reward_spec, infos_of(scorers, None))
-        infos = infos_of(scorers, composite)
-        there = {key[:2] for key in journal.index}  # of recorded tasks, not every model need have done each
-        tables = [_table(run, journal, key, scorers, composite, suite) for key in run.tables() if key in there]
-    finally:
-        for scorer in scorers:
-            scorer.close()
-    old = _report_files(folder)
-    started = {**manifests.started(suite.name, suite, registry, run.samples, journal.identity), "reports": old}
-    write_json(folder / MANIFEST, started)  # until it is complete, old files and new ones may lie side by side
-    _export(run, tables, infos)
-    counts = manifests.status_counts(infos, tables)
-    blank = sum(c.text is None for g in run.generations() for c in g.completions)
+    run = Run(folder, journal)
+    scored = _scored(run, suite, registry)
+    started = begin(folder, suite, registry, run.samples, run.journal.identity)
+    blank = _export(run, scored)
+    lacking = list(_ungenerated(run))
+    counts, faults = manifests.status_counts(scored.infos, scored.tables), manifests.corpus_faults(scored.tables)
+    missing = (*_torn(run.journal), *lacking, *_missing(blank, counts, faults))
     finished = {
         **started,
-        "state": "scored",
-        "reward": manifests.composite_record(composite),
+        "state": "partial" if lacking else "scored",
+        "missing": list(missing),
+        "reward": manifests.composite_record(scored.composite),
         "counts": {
             "samples": sum(map(len, run.samples.values())),
-            "generations": len(journal.index),
-            "completions": sum(t.size for t in tables),
+            "generations": len(run.journal.index),
+            "completions": sum(t.size for t in scored.tables),
             "without_text": blank,
         },
         "statuses": counts,
-        "corpus_faults": (faults := manifests.corpus_faults(tables)),
-        "renormalised": sum(renormalised(t.scores["reward"]) for t in tables) if composite else 0,
+        "corpus_faults": faults,
+        "renormalised": sum(t.renormalised for t in scored.tables),
+        "guarded": dict(sum((Counter(t.guarded) for t in scored.tables), Counter[str]())),
     }
     write_json(folder / MANIFEST, finished)
-    rendered = render(Run(folder), suite.reports, registry)
+    rendered = render(Run(folder, run.journal), suite.reports, registry)
     new = sorted({path.name for r in rendered for path in r.files})
-    for name in set(old) - set(new):  # what no report renders any more would show numbers of the past
+    for name in set(started["reports"]) - set(new):  # what no report renders any more would show numbers of the past
         (folder / name).unlink(missing_ok=True)
-    write_json(folder / MANIFEST, {**finished, "state": "complete", "reports": new})
+    write_json(folder / MANIFEST, {**finished, "state": "partial" if lacking else "complete", "reports": new})
     note_local(folder, suite, {**local, "score_seconds": round(time.monotonic() - start, 3)})
-    return Outcome(Run(folder), rendered, (*_ungenerated(run, journal), *_missing(blank, counts, faults)))
+    return Outcome(Run(folder, run.journal), rendered, missing)
 
 
-def _report_files(folder: Path) -> list[str]:
-    """What the reports of the last scoring wrote, as the manifest says."""
-    listed = read_json(folder / MANIFEST, "run").get("reports") or []
-    return [name for name in listed if isinstance(name, str) and is_report_name(name)]
+def _scored(run: Run, suite: Suite, registry: Registry) -> _Scored:
+    metrics = load_metrics(suite.metric_specs(registry), registry)
+    composite = None
+    try:
+        if suite.reward_spec is not None:
+            composite = composite_from(suite.reward_spec, infos_of(metrics, None))
+        there = {key[:2] for key in run.journal.index}  # of recorded tasks, not every model need have done each
+        tables = tuple(
+            assess(key, partial(run.generations, [key]), metrics, composite, seed=suite.generate.seed)
+            for key in run.tables()
+            if key in there
+        )
+    finally:
+        for metric in metrics:
+            metric.close()
+    made_by = {m.name(own): (m.spec, own) for m in metrics for own in m.own}
+    return _Scored(infos_of(metrics, composite), made_by, composite, tables)
 
 
 def render_again(run: Run, reports: Iterable[Spec], registry: Registry) -> tuple[Rendered, ...]:
@@ -95,25 +113,22 @@ def render_again(run: Run, reports: Iterable[Spec], registry: Registry) -> tuple
     with locked(run.folder):
         rendered = render(run, reports, registry)
         written = {path.name for r in rendered for path in r.files}
-        names = sorted(written | set(_report_files(run.folder)))
+        names = sorted(written | set(report_files(run.folder)))
         write_json(run.folder / MANIFEST, {**run.manifest, "reports": names})
     return rendered
 
 
-def _table(run: Run, journal: Journal, key: TableKey, scorers: Any, composite: Any, suite: Suite) -> Table:
-    return assess(key, partial(run.table, journal, *key), scorers, composite, seed=suite.generate.seed)
-
-
-def _export(run: Run, tables: Sequence[Table], infos: Mapping[str, Any]) -> None:
-    write_segments(run.folder, infos, tables, run.generations())
-    write_statistics(run.folder, tables)
-    write_corpus(run.folder, (row for t in tables for row in t.corpus))
-    records: list[Json] = [score_record(i) for i in infos.values()]
-    signatures = manifests.signatures(tables)
+def _export(run: Run, scored: _Scored) -> int:
+    """All files of numbers. Returns how many completions have no text."""
+    blank = write_rows(run.folder, scored.infos, scored.tables, run.generations())
+    write_corpus(run.folder, (row for t in scored.tables for row in t.corpus))
+    records: list[Json] = [score_record(i, *scored.made_by.get(n, (None, None))) for n, i in scored.infos.items()]
+    signatures = manifests.signatures(scored.tables)
     write_json(
         run.folder / SCORES,
-        {"schema_version": 1, "kind": "scores", "scores": records, "signatures": signatures},
+        {"schema_version": SCHEMA_VERSION, "kind": "scores", "scores": records, "signatures": signatures},
     )
+    return blank
 
 
 def render(run: Run, reports: Iterable[Spec], registry: Registry) -> tuple[Rendered, ...]:
@@ -131,15 +146,16 @@ def _rendered(run: Run, spec: Spec, registry: Registry) -> Rendered:
         raise registry.fault(spec, "failed", error) from error
 
 
-def _ungenerated(run: Run, journal: Journal) -> Iterator[str]:
-    """What an interrupted run still lacks when it is scored as it is."""
+def _torn(journal: Journal) -> Iterator[str]:
     if journal.torn:
         yield f"the end of {JOURNAL} is an interrupted write, which was left out"
+
+
+def _ungenerated(run: Run) -> Iterator[str]:
+    """What an interrupted run still lacks when it is scored as it is. Records need not hold every sample by each model."""
     asked = sum(map(len, run.samples.values())) * len(run.models)
-    if (
-        "settings" in journal.identity and len(journal.index) < asked
-    ):  # records need not hold every sample by each model
-        yield f"{asked - len(journal.index)} of {asked} generations were never made"
+    if "settings" in run.journal.identity and len(run.journal.index) < asked:
+        yield f"{asked - len(run.journal.index)} of {asked} generations were never made"
 
 
 def _missing(

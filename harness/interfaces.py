@@ -20,6 +20,8 @@ class Metric(Protocol):
     `harness.scores_from` builds a `Scores` from a list of numbers; `harness.metric_from` builds the whole metric
     from a plain function.
 
+    A reward that serves many threads calls its metrics from all of them at once: guard what a call changes.
+
     Making a metric must be cheap and must raise `ValueError` on a bad option; weights load at the first call.
     """
 
@@ -58,7 +60,8 @@ class Model(Protocol):
     """Produces completions. An adapter is a plugin that implements this for one provider.
 
     `fingerprint` says which model this is, weights included, so that two runs with equal fingerprints, settings
-    and samples may be continued by one another. It may load the model.
+    and samples may be continued by one another: every option that changes a text must be in it, and none that only
+    changes how it is fetched. It may load the model.
     """
 
     @property

@@ -5,24 +5,26 @@
     {"commit":1,"count":2,"crc32":"0badf00d"}                                   then one that says the batch is whole
 
 A batch is one write and one sync. What follows the last good commit is a torn tail: it is cut off before anything is
-appended. A batch that does not fit its commit anywhere before that is damage, and a hard error.
+appended. A batch that does not fit its commit anywhere before that is damage, and a hard error. Nothing that was
+committed is ever taken away: of two lines of one key the later counts.
 """
 
 from __future__ import annotations
 
 import os
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.errors import DataError, IncompleteError, RunError
-from harness.files import replacing, sync, write_atomically
+from harness.files import sync, write_atomically
+from harness.grouping import has_text
+from harness.keys import SCHEMA_VERSION
 from harness.records import generation_of, record_of
 from harness.strictjson import dumps, loads
 from harness.types import Generation, Json, Sample
 
-SCHEMA_VERSION = 1
 NAME = "journal.jsonl"
 _COMMIT = b'{"commit":'
 Key = tuple[str, str, str]
@@ -42,7 +44,7 @@ class Recorded:
 
     @property
     def failed(self) -> bool:
-        return any(c.text is None for c in self.generation.completions)
+        return not all(map(has_text, self.generation.completions))
 
     def line(self) -> bytes:
         sample = Sample(self.generation.sample.id, task=self.generation.sample.task)
@@ -56,7 +58,7 @@ def _batch_bytes(number: int, lines: Sequence[bytes]) -> bytes:
 
 
 class Journal:
-    """An open journal. `index` maps each recorded key to the offset and length of its line."""
+    """An open journal. `index` maps each recorded key to the offset and length of its last line."""
 
     def __init__(self, path: Path, identity: Mapping[str, Json]) -> None:
         self.path = path
@@ -129,7 +131,10 @@ class Journal:
             self.torn = 0
 
     def append(self, batch: Sequence[Recorded]) -> None:
-        """One batch, durable when this returns. A write that fails (a full disk) leaves no trace."""
+        """One batch, durable when this returns. A write that fails (a full disk) leaves no trace.
+
+        Raises RunError where the file is not as it was read: something else wrote in it, or its tail is torn still.
+        """
         lines = [record.line() for record in batch]
         data = _batch_bytes(self.batches + 1, lines)
         descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND)
@@ -146,6 +151,10 @@ class Journal:
 
     def _write_and_sync(self, descriptor: int, data: bytes) -> None:
         start = os.fstat(descriptor).st_size
+        if start != self._end:
+            raise RunError(
+                f"{self.path}: cannot be appended to: it ends at byte {start}, not {self._end} as it was read"
+            )
         view = memoryview(data)
         try:
             while view:
@@ -158,23 +167,13 @@ class Journal:
                 "command continues once there is room"
             ) from error
 
-    def read(self, keys: Iterator[Key]) -> Iterator[Recorded]:
+    def read(self, keys: Iterable[Key]) -> Iterator[Recorded]:
         """The generations under `keys`, in their order, from disk."""
         with self.path.open("rb") as file:
             for key in keys:
                 offset, length = self.index[key]
                 file.seek(offset)
                 yield _recorded(file.read(length), self.path)
-
-    def without(self, keys: frozenset[Key]) -> Journal:
-        """The same journal less some generations, so that they can be made anew. Rewritten atomically."""
-        kept = [k for k in self.index if k not in keys]
-        with replacing(self.path) as file:
-            file.write(dumps({"schema_version": SCHEMA_VERSION, "kind": "journal", "identity": self.identity}).encode())
-            file.write(b"\n")
-            for number, record in enumerate(self.read(iter(kept)), 1):
-                file.write(_batch_bytes(number, [record.line()]))
-        return Journal.open(self.path.parent)
 
 
 def _commit(line: bytes) -> Mapping[str, Json]:

@@ -13,6 +13,9 @@ from harness.records import prompt_json
 from harness.strictjson import dumps
 from harness.types import Json, Sample, Settings
 
+SCHEMA_VERSION = 1
+"""The format of every file of a run folder."""
+
 
 def digest(value: Json) -> str:
     return hashlib.sha256(dumps(value).encode()).hexdigest()[:32]

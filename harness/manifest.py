@@ -5,11 +5,12 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import harness
 from harness.assess import Table
-from harness.keys import samples_key, settings_json
+from harness.keys import SCHEMA_VERSION, samples_key, settings_json
+from harness.strictjson import dumps, loads
 from harness.types import STATUSES, Json, Sample, ScoreInfo
 
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from harness.rewards import Composite
     from harness.suite import Suite
 
-SCHEMA_VERSION = 1
 _LIBRARIES = (
     "accelerate", "datasets", "gguf", "httpx", "jinja2", "numpy", "pandas", "pluggy", "pyarrow", "pydantic", "rouge-score",
     "sacrebleu", "tokenizers", "torch", "transformers", "vaderSentiment",
@@ -39,8 +39,8 @@ def plugin_records(registry: Registry) -> list[dict[str, Json]]:
     return [p.record() for p in registry.plugins]
 
 
-def task_records(suite: Suite | None, samples: Mapping[str, Sequence[Sample]]) -> list[dict[str, Json]]:
-    known = {t.name: t for t in suite.tasks} if suite else {}
+def task_records(suite: Suite, samples: Mapping[str, Sequence[Sample]]) -> list[dict[str, Json]]:
+    known = {t.name: t for t in suite.tasks}
     return [
         {
             "name": name,
@@ -102,33 +102,38 @@ def signatures(tables: Iterable[Table]) -> list[Json]:
     ]
 
 
-def suite_record(suite: Suite | None) -> dict[str, Any] | None:
-    if suite is None:
-        return None
+def suite_record(suite: Suite) -> dict[str, Any]:
     from harness.suite import resolved
 
     return {"text": suite.text, "resolved": resolved(suite)}
 
 
+def _model_records(suite: Suite, identity: Mapping[str, Json]) -> list[dict[str, Any]]:
+    """What the completions are tied to, and the options it was last made with, some of which may change no text."""
+    options = {s.label: dict(s.options) for s in suite.models}
+    models: Any = identity["models"]
+    return [{**m, "options": options[m["name"]]} if m["name"] in options else dict(m) for m in models]
+
+
 def started(
-    name: str,
-    suite: Suite | None,
+    suite: Suite,
     registry: Registry,
     samples: Mapping[str, Sequence[Sample]],
     identity: Mapping[str, Json],
 ) -> dict[str, Any]:
     """The manifest before generation: enough to continue the run from its folder."""
+    identity = cast("Mapping[str, Json]", loads(dumps(identity), "identity"))  # in the order of a journal's header
     return {
         "schema_version": SCHEMA_VERSION,
         "kind": "run",
-        "name": name,
+        "name": suite.name,
         "harness_version": harness.__version__,
         "state": "started",
         "suite": suite_record(suite),
         "identity": dict(identity),
         "tasks": task_records(suite, samples),
-        "models": identity["models"],
-        "settings": settings_json(suite.generate) if suite and suite.models else None,
+        "models": _model_records(suite, identity),
+        "settings": settings_json(suite.generate) if suite.models else None,
         "plugins": plugin_records(registry),
         "libraries": libraries(),
     }

@@ -6,15 +6,12 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness import manifest as manifests
 from harness.errors import DataError
 from harness.files import locked, sweep
-from harness.folders import check_same, make_folder
-from harness.journal import NAME as JOURNAL
-from harness.journal import Journal, Recorded
+from harness.folders import make_folder, open_journal
+from harness.grouping import check_same_sample, chunks
+from harness.journal import Recorded
 from harness.keys import sample_key, samples_key
-from harness.scoring import chunks
-from harness.store import MANIFEST, write_json, write_samples
 from harness.types import Generation, Json, Sample
 
 if TYPE_CHECKING:
@@ -32,7 +29,7 @@ def record_run(
     """A run folder ready for scoring. `read` is called twice: to check everything, then to write it.
 
     Generations of equal task, sample id and model must come as one. Raises DataError, with nothing written, where
-    they do not, or where one sample has two prompts or sets of references; RunError where the folder holds others.
+    they do not, or where one sample differs from record to record; RunError where the folder holds others.
     """
     tasks, models = _survey(read())
     keys: dict[str, Json] = {task: samples_key(samples) for task, samples in tasks.items()}
@@ -40,14 +37,8 @@ def record_run(
     make_folder(folder)
     with locked(folder):
         sweep(folder)
-        if (folder / JOURNAL).exists():
-            journal = Journal.open(folder)
-            check_same(journal.identity, identity, folder)
-            journal.repair()
-        else:
-            write_json(folder / MANIFEST, manifests.started(suite.name, suite, registry, tasks, identity))
-            write_samples(folder, (s for samples in tasks.values() for s in samples))
-            journal = Journal.create(folder, identity)
+        journal = open_journal(folder, suite, registry, tasks, identity)
+        journal.repair()
         for some in chunks(read()):
             records = [Recorded(sample_key(g.sample), g) for g in some]
             if missing := [r for r in records if r.key not in journal.index]:  # by a process that was killed
@@ -62,11 +53,7 @@ def _survey(generations: Iterator[Generation]) -> tuple[dict[str, tuple[Sample, 
     for generation in generations:
         sample = generation.sample
         known = samples.setdefault(sample.task, {}).setdefault(sample.id, sample)
-        if known is not sample and (known.prompt, known.references) != (sample.prompt, sample.references):
-            raise DataError(
-                f"sample {sample.id!r} of task {sample.task!r} has different prompts or references for different "
-                "models: give what is not the same different ids"
-            )
+        check_same_sample(known, sample)
         if generation.key in seen:
             raise DataError(f"sample {sample.id!r} of task {sample.task!r} comes twice for model {generation.model!r}")
         seen.add(generation.key)

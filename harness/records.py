@@ -174,7 +174,7 @@ def _sample(record: Mapping[str, Json], where: str, default_id: str) -> Sample:
         cluster=_text_or_none(_label(record.get("cluster")), f"{where}: cluster"),
         metadata=cast(
             "Mapping[str, Json]",
-            check(_mapping(record.get("metadata"), f"{where}: metadata"), f"{where}: metadata"),
+            check(_mapping(record.get("metadata"), f"{where}: metadata"), f"{where}: metadata", 1),
         ),
     )
 
@@ -321,7 +321,10 @@ def _number(value: Json, where: str) -> float | None:
 
 
 def _count(value: Json, where: str) -> int | None:
-    if value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= 0):
+    if value is None:
+        return None
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        check(value, where)
         return value
     raise DataError(f"{where}: expected a count from 0, not {shown(value)}")
 

@@ -10,15 +10,14 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from harness.errors import HarnessError, PluginError, UsageError, nearest
 from harness.hookloading import HookFault, implementations, import_plugin, make_manager
+from harness.names import column_name_problem, name_problem
 from harness.options import option_problems
-from harness.suite import RESERVED
 from harness.types import Json, Kind, ScoreInfo, Spec
 
 if TYPE_CHECKING:
@@ -35,8 +34,8 @@ HOOKS: Mapping[str, Kind] = {
     "register_tasks": "task",
     "register_reports": "report",
 }
-_NAME = re.compile("[A-Za-z][A-Za-z0-9_.-]*")
 _TAKES_REST: frozenset[Kind] = frozenset(("model", "task"))
+_SCORING: frozenset[Kind] = frozenset(("metric", "reward"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,20 +167,22 @@ class Registry:
 
     def problems(self, spec: Spec) -> list[tuple[str | None, str]]:
         """What would keep this spec from working: (option or None, message) each. Makes the object, loads nothing."""
+        return self.checked(spec)[0]
+
+    def checked(self, spec: Spec) -> tuple[list[tuple[str | None, str]], tuple[ScoreInfo, ...]]:
+        """`problems`, and the `infos` of a metric or reward that has none. The object is made once."""
         spec = self.resolved(spec)
         try:
             entry = self.find(spec.kind, spec.name)
+            skip = 1 if spec.kind in _TAKES_REST else 0
+            if wrong := option_problems(entry.factory, spec.options, skip=skip):
+                return wrong, ()
+            if spec.kind in _SCORING:
+                return [], self.infos(spec)
+            self.make(spec)
         except HarnessError as error:
-            return [(None, str(error))]
-        skip = 1 if spec.kind in _TAKES_REST else 0
-        problems = option_problems(entry.factory, spec.options, skip=skip)
-        if problems:
-            return problems
-        try:
-            self.infos(spec) if spec.kind in ("metric", "reward") else self.make(spec)
-        except HarnessError as error:
-            return [(None, str(error))]
-        return []
+            return [(None, str(error))], ()
+        return [], ()
 
     def make(self, spec: Spec) -> Any:
         """The object a spec names. Raises PluginError, also for a bad option."""
@@ -221,9 +222,14 @@ class Registry:
 
     def infos(self, spec: Spec) -> tuple[ScoreInfo, ...]:
         """The scores a metric or reward gives, under their names in a run."""
+        return self.metric_with_infos(spec)[1]
+
+    def metric_with_infos(self, spec: Spec) -> tuple[Metric, tuple[ScoreInfo, ...]]:
+        """A metric, made once, and its `infos`. Raises PluginError where what it gives is not what was registered."""
         spec = self.resolved(spec)
         entry = self.find(spec.kind, spec.name)
-        infos = _declared(self.metric(spec), entry)
+        metric = self.metric(spec)
+        infos = _declared(metric, entry)
         if spec.kind == "reward" and len(infos) != 1:
             raise PluginError(f"{entry.plugin.owner}: reward {spec.name!r} must give one score, not {len(infos)}")
         unknown = [i.name for i in infos if i.name not in entry.scores]
@@ -231,7 +237,7 @@ class Registry:
             raise PluginError(
                 f"{entry.plugin.owner}: metric {spec.name!r} gives {unknown} but registered {list(entry.scores)}"
             )
-        return tuple(replace(i, name=score_name(spec, i.name)) for i in infos)
+        return metric, tuple(replace(i, name=score_name(spec, i.name)) for i in infos)
 
 
 def release(thing: object, name: str) -> None:
@@ -345,18 +351,13 @@ class _Loader:
 
 
 def _check_name(entry: Entry, name: object) -> None:
-    """Names of scores become columns, beside those of the export and `NAME.status`, `NAME.reason`, `reward.TERM`."""
-    fault = None
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
-        fault = "a name starts with a letter and holds letters, digits, _ . -"
-    elif name in RESERVED or name.startswith("reward.") or name.endswith((".status", ".reason")):
-        fault = "exports have a column of this name"
-    if fault:
-        raise ValueError(f"{entry.kind} {entry.name!r} cannot be registered with the name {name!r}: {fault}")
+    problem = column_name_problem(name) if entry.kind in _SCORING else name_problem(name)
+    if problem:
+        raise ValueError(f"{entry.kind} {entry.name!r} cannot be registered: {problem}")
 
 
 def _scores(kind: Kind, name: str, scores: Iterable[str]) -> tuple[str, ...]:
-    if kind not in ("metric", "reward"):
+    if kind not in _SCORING:
         return ()
     if isinstance(scores, str):
         raise TypeError(f"metric {name!r} was registered with scores={scores!r}: give a tuple of names")

@@ -23,21 +23,21 @@ import math
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from harness.columns import CODE
 from harness.errors import SuiteError
 from harness.grouping import regroup
+from harness.loaded import LoadedMetric, load_metrics
 from harness.registry import Registry
-from harness.scoring import Scorer, load_scorers, score_groups
+from harness.scoring import score_tables
 from harness.types import Generation, Reward, ScoreInfo, Scores, Spec, Status
 
 if TYPE_CHECKING:
-    from harness.suite import GuardSpec, RewardSpec, Suite, TermSpec
+    from harness.suite import Combine, GuardSpec, RewardSpec, Suite, TermSpec
 
-Combine = Literal["weighted_mean", "weighted_sum", "product", "min"]
 _GRAVITY: tuple[Status, ...] = ("error", "timeout", "invalid", "abstain")
 Value = float | tuple[Status, str]
 """A score of one completion: its number, or its status and reason."""
@@ -109,23 +109,29 @@ class Composite:
 
     def reward(self, values: Mapping[str, Value]) -> Reward:
         terms = {t.name: self._mapped(t, values[t.score]) for t in self.terms}
-        missing = [(t.required, t.score) for t in self.terms if terms[t.name] is None]
-        for guard in self.guards:
-            value = values[guard.score]
-            if isinstance(value, tuple):
-                missing.append((guard.required, guard.score))
-            elif fault := guard.fault(value):
-                return Reward(0.0, terms, "ok", fault)
-        lost = list(dict.fromkeys(score for required, score in missing if required))
+        if failed := self._failed(values):
+            guard, fault = failed
+            return Reward(0.0, terms, "ok", fault, guard=guard)
+        unchecked = [g for g in self.guards if isinstance(values[g.score], tuple)]
+        missing = [t for t in self.terms if terms[t.name] is None]
+        lost = [t.score for t in missing if t.required] + [g.score for g in unchecked if g.required]
         if lost:
             return self._without(terms, values, lost)
         parts = [(t.weight, m) for t in self.terms if (m := terms[t.name]) is not None]
         total = combine(self.rule, parts, math.fsum(t.weight for t in self.terms))
-        left_out = list(dict.fromkeys(score for _, score in missing))
         if total is None:
-            return self._without(terms, values, left_out or [t.score for t in self.terms])
-        reason = f"without {_reasons(values, left_out)}" if left_out else None
-        return Reward(total, terms, "ok", reason)
+            return self._without(terms, values, [t.score for t in missing])
+        notes = [f"without {_reasons(values, [t.score for t in missing])}"] if missing else []
+        notes += [f"guard not checked: {_reasons(values, [g.score for g in unchecked])}"] if unchecked else []
+        return Reward(total, terms, "ok", "; ".join(notes) or None, tuple(t.name for t in missing))
+
+    def _failed(self, values: Mapping[str, Value]) -> tuple[str, str] | None:
+        """The score of the first guard that fails, and what it says."""
+        for guard in self.guards:
+            value = values[guard.score]
+            if not isinstance(value, tuple) and (fault := guard.fault(value)):
+                return guard.score, fault
+        return None
 
     @staticmethod
     def _mapped(term: Term, value: Value) -> float | None:
@@ -187,7 +193,7 @@ class Composite:
 
 
 def _reasons(values: Mapping[str, Value], scores: Sequence[str]) -> str:
-    gone = [(s, v) for s in scores if isinstance(v := values[s], tuple)]
+    gone = [(s, v) for s in dict.fromkeys(scores) if isinstance(v := values[s], tuple)]
     return "; ".join(f"{s} ({v[0]}: {v[1]})" for s, v in gone)
 
 
@@ -238,7 +244,8 @@ class CompositeReward:
     """A suite's reward as a picklable, thread-safe callable: `reward(generations)` -> one `Reward` per completion.
 
     Rewards come flat and in order: all completions of the first generation, then of the next. Generations of equal
-    task, sample id and model are one group. Metrics load at first use; only specs are pickled.
+    task, sample id and model are one group. Metrics load at first use; they are called from as many threads as the
+    reward is. Only specs are pickled: where it is unpickled, the plugins installed there make the metrics.
     """
 
     def __init__(self, spec: RewardSpec, metrics: Iterable[Spec], registry: Registry | None = None) -> None:
@@ -246,7 +253,7 @@ class CompositeReward:
         self._metrics = tuple(metrics)
         self._registry = registry
         self._lock = threading.Lock()
-        self._loaded: tuple[Composite, tuple[Scorer, ...]] | None = None
+        self._loaded: tuple[Composite, tuple[LoadedMetric, ...]] | None = None
 
     @classmethod
     def from_suite(cls, suite: Suite, registry: Registry | None = None) -> CompositeReward:
@@ -262,26 +269,28 @@ class CompositeReward:
         self.__init__(*state)  # type: ignore[misc]  # the two parts of the state are its arguments
 
     def __call__(self, generations: Iterable[Generation]) -> list[Reward]:
-        composite, scorers = self._load()
-        return composite.rewards(score_groups(scorers, regroup(generations)))
+        composite, metrics = self._load()
+        found: dict[int, Reward] = {}
+        for positions, scores in score_tables(metrics, regroup(generations)):
+            found.update(zip(positions, composite.rewards(scores), strict=True))
+        return [found[position] for position in range(len(found))]
+
+    def close(self) -> None:
+        """Let go of what the metrics hold. The next call loads them again."""
+        with self._lock:
+            loaded, self._loaded = self._loaded, None
+        for metric in loaded[1] if loaded else ():
+            metric.close()
 
     @property
     def composite(self) -> Composite:
         return self._load()[0]
 
-    def _load(self) -> tuple[Composite, tuple[Scorer, ...]]:
+    def _load(self) -> tuple[Composite, tuple[LoadedMetric, ...]]:
         with self._lock:
             if self._loaded is None:
                 registry = self._registry or Registry.load()
                 infos = {i.name: i for s in self._metrics for i in registry.infos(s)}
                 composite = composite_from(self.spec, infos)
-                self._loaded = composite, load_scorers(self._metrics, registry, composite.scores)
+                self._loaded = composite, load_metrics(self._metrics, registry, composite.scores)
             return self._loaded
-
-
-def renormalised(rewards: Scores) -> int:
-    """How many totals came about without an optional term."""
-    return sum(1 for i, r in rewards.reasons.items() if not rewards.status[i] and r.startswith("without "))
-
-
-__all__ = ["Combine", "Composite", "CompositeReward", "Guard", "Term", "combine", "composite_from", "renormalised"]

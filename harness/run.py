@@ -9,7 +9,8 @@ missing. Generations are tied to what made them (identity); scores are made anew
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,14 +20,14 @@ from harness.datafiles import data_folder
 from harness.errors import HarnessError, UsageError
 from harness.files import locked, sweep
 from harness.finish import Outcome, score_and_report
-from harness.folders import check_same, make_folder, note_local
+from harness.folders import begin, decisive, make_folder, note_local, open_journal
 from harness.generate import Progress, generate
 from harness.journal import NAME as JOURNAL
-from harness.journal import Journal
+from harness.journal import Journal, Key
 from harness.keys import digest, generation_key, sample_key, samples_key, settings_json
 from harness.registry import release
 from harness.sources import model_spec, read_task
-from harness.store import MANIFEST, Run, read_json, write_json, write_samples
+from harness.store import MANIFEST, Run, read_json
 from harness.types import Json, Sample, Spec
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from harness.suite import Suite
 
 Samples = Mapping[str, tuple[Sample, ...]]
+Keys = Mapping[tuple[str, str], list[Key]]
+"""By model and task."""
 
 
 @dataclass(slots=True)
@@ -66,7 +69,21 @@ def prepare(suite: Suite, registry: Registry, *, data: Path | None = None, sampl
         samples = {t.name: read_task(t, registry, suite.folder, folder) for t in suite.tasks}
     specs = {s.label: model_spec(s, suite.folder) for s in suite.models}
     models = {label: registry.model(spec) for label, spec in specs.items()}
-    return Setup(suite, registry, samples, models, _identity(suite, registry, samples, models))
+    with _released(models) as made:
+        identity = _identity(suite, registry, samples, models)
+        made.clear()  # they go on, with what they may have loaded to know themselves
+    return Setup(suite, registry, samples, models, identity)
+
+
+@contextmanager
+def _released(models: Mapping[str, Model]) -> Iterator[dict[str, Model]]:
+    """The models, those of which that are still among them in the end are let go of, however it ends."""
+    left = dict(models)
+    try:
+        yield left
+    finally:
+        for label, model in left.items():
+            release(model, label)
 
 
 def _identity(suite: Suite, registry: Registry, samples: Samples, models: Mapping[str, Model]) -> dict[str, Json]:
@@ -82,7 +99,6 @@ def _identity(suite: Suite, registry: Registry, samples: Samples, models: Mappin
                 "plugin": plugin.name,
                 "distribution": plugin.distribution,
                 "version": plugin.version,
-                "options": dict(spec.options),
                 "generation_key": generation_key(fingerprint, suite.generate, adapter),
             }
         )
@@ -102,7 +118,7 @@ def _fingerprint(model: Model, spec: Spec, registry: Registry) -> str:
 def default_folder(name: str, identity: Mapping[str, Json]) -> Path:
     """`runs/NAME-XXXXXXXX`: equal generations, equal folder, so that the same command continues or re-scores."""
     safe = "".join(c if c.isalnum() or c in "-_." else "-" for c in name).strip(".") or "run"
-    return Path("runs") / f"{safe}-{digest(dict(identity))[:8]}"
+    return Path("runs") / f"{safe}-{digest(decisive(identity))[:8]}"
 
 
 def run_suite(
@@ -113,53 +129,57 @@ def run_suite(
     Raises RunError where the folder holds generations of other samples, models or settings.
     """
     hooks = hooks or Hooks()
-    make_folder(folder)
-    with locked(folder):
-        sweep(folder)
-        journal = _open_journal(setup, folder, retry_failed, hooks)
-        journal.repair()
-        start = time.monotonic()
-        try:
-            _generate_all(setup, journal, hooks)
-        finally:
-            for label, model in setup.models.items():
-                release(model, label)
-        local: dict[str, Json] = {"generate_seconds": round(time.monotonic() - start, 3)}
-        if not score:
+    with _released(setup.models) as models:
+        make_folder(folder)
+        with locked(folder):
+            sweep(folder)
+            journal = open_journal(folder, setup.suite, setup.registry, setup.samples, setup.identity)
+            if journal.torn:
+                hooks.note(f"cut off {journal.torn} bytes of an interrupted write from {JOURNAL}")
+            journal.repair()
+            failed = frozenset(r.key for r in journal.read(journal.index) if r.failed) if retry_failed else frozenset()
+            keys = _keys(setup)
+            due = bool(failed) or any(key not in journal.index for some in keys.values() for key in some)
+            _note_edits(setup, folder, journal, due, score)
+            start = time.monotonic()
+            _generate_all(setup, models, keys, journal, failed, hooks)
+            local: dict[str, Json] = {"generate_seconds": round(time.monotonic() - start, 3)}
+            if score:
+                return score_and_report(folder, setup.suite, setup.registry, local, journal)
             note_local(folder, setup.suite, local)
-            return Outcome(Run(folder), (), tuple(_without_text(Run(folder))))
-        return score_and_report(folder, setup.suite, setup.registry, local)
+            run = Run(folder, journal)
+            return Outcome(run, (), tuple(_without_text(run)))
 
 
-def _open_journal(setup: Setup, folder: Path, retry_failed: bool, hooks: Hooks) -> Journal:
-    if not (folder / JOURNAL).exists():
-        manifest = manifests.started(setup.suite.name, setup.suite, setup.registry, setup.samples, setup.identity)
-        write_json(folder / MANIFEST, manifest)
-        note_local(folder, setup.suite, {})  # where its paths start from, should it be continued from the folder
-        write_samples(folder, (s for found in setup.samples.values() for s in found))
-        return Journal.create(folder, setup.identity)
-    journal = Journal.open(folder)
-    check_same(journal.identity, setup.identity, folder)
-    if journal.torn:
-        hooks.note(f"cut off {journal.torn} bytes of an interrupted write from {JOURNAL}")
-    if not retry_failed:
-        return journal
-    failed = frozenset(r.key for r in journal.read(iter(journal.index)) if r.failed)
-    if not failed:
-        return journal
-    write_json(
-        folder / MANIFEST, {**read_json(folder / MANIFEST, "run"), "state": "started"}
-    )  # its scores are of the past
-    return journal.without(failed)
+def _note_edits(setup: Setup, folder: Path, journal: Journal, due: bool, score: bool) -> None:
+    """Have the manifest say the suite of today, and that scores are of the past, where generations are to come.
+
+    Without these, scoring says both once it has found its metrics.
+    """
+    manifest = read_json(folder / MANIFEST, "run")
+    suite = manifests.suite_record(setup.suite)
+    edited = not manifest.get("suite") or digest(manifest["suite"]["resolved"]) != digest(suite["resolved"])
+    if (due and (edited or manifest.get("state") != "started")) or (edited and not score):
+        begin(folder, setup.suite, setup.registry, setup.samples, journal.identity)
 
 
-def _generate_all(setup: Setup, journal: Journal, hooks: Hooks) -> None:
-    for task, samples in setup.samples.items():
-        for label, model in setup.models.items():
-            there = sum((task, label, sample_key(s)) in journal.index for s in samples)
-            n = setup.suite.generate.n
+def _keys(setup: Setup) -> Keys:
+    """What the journal calls each generation."""
+    keys = {task: [sample_key(s) for s in samples] for task, samples in setup.samples.items()}
+    return {(label, task): [(task, label, key) for key in keys[task]] for label in setup.models for task in keys}
+
+
+def _generate_all(
+    setup: Setup, models: dict[str, Model], keys: Keys, journal: Journal, failed: frozenset[Key], hooks: Hooks
+) -> None:
+    """Model after model, each let go of (taken out of `models`) after its last task: only one need be in memory."""
+    n = setup.suite.generate.n
+    for label in setup.models:
+        for task, samples in setup.samples.items():
+            there = sum(key in journal.index and key not in failed for key in keys[label, task])
             progress = hooks.generating(task, label, len(samples) * n, there * n)
-            generate(model, label, samples, setup.suite.generate, journal, progress)
+            generate(models[label], label, samples, setup.suite.generate, journal, progress, failed)
+        release(models.pop(label), label)
 
 
 def continue_run(

@@ -20,11 +20,8 @@ FILE = "file"  # the source that plain paths belong to
 
 def source_spec(source: str, registry: Registry) -> Spec:
     """`NAME` or `NAME:REST` of a registered source; anything else is a path."""
-    name, colon, rest = source.partition(":")
-    names = registry.names("task")
-    if name in names and (colon or source in names):
-        return Spec("task", name, rest)
-    return Spec("task", FILE, source)
+    name, _, rest = source.partition(":")
+    return Spec("task", name, rest) if name in registry.names("task") else Spec("task", FILE, source)
 
 
 def read_task(
@@ -49,4 +46,7 @@ def model_spec(spec: Spec, suite_folder: Path | None) -> Spec:
     if not spec.rest or suite_folder is None:
         return spec
     beside = suite_folder / spec.rest
-    return replace(spec, rest=str(beside.absolute())) if beside.exists() else spec
+    try:
+        return replace(spec, rest=str(beside.absolute())) if beside.exists() else spec
+    except OSError:  # a name too long, a folder that may not be entered: no path of ours
+        return spec

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -15,22 +14,41 @@ if TYPE_CHECKING:
 
 def metric_specs(metrics: Sequence[str | Mapping[str, Json]], registry: Registry) -> tuple[Spec, ...]:
     """`["bleu", {"rouge": {"use_stemmer": True}, "as": "stemmed"}]`, read and checked as a suite's `metrics:`."""
-    from harness.suite import parse_suite
+    from harness.suite import suite_from
 
-    text = json.dumps({"name": "metrics", "metrics": list(metrics)}, ensure_ascii=False)
-    return parse_suite(text, source="metrics", registry=registry).metrics
+    data: Json = {"name": "metrics", "metrics": list(metrics)}
+    return suite_from(data, source="the metrics given", registry=registry).metrics
 
 
 def cli_metric(text: str) -> Spec:
-    """`rouge:use_stemmer=true,multi=mean,as=stemmed`: values are read as YAML."""
+    """`rouge:use_stemmer=true,multi=mean,as=stemmed`, `exact:labels=[yes,no]`: values are read as YAML."""
     from harness.yamlfile import load
 
     name, _, listed = text.partition(":")
     options: dict[str, Json] = {}
-    for part in filter(None, listed.split(",")):
-        key, equals, value = part.partition("=")
+    for part in _split(listed):
+        key, equals, value = (s.strip() for s in part.partition("="))
         if not equals or not key or not value:
             raise UsageError(f"--metric {text!r}: options are written NAME:key=value,key=value; {part!r} is not")
-        options[key.strip()] = load(value, f"--metric {text}").data
+        if key in options:
+            raise UsageError(f"--metric {text!r}: the option {key!r} is given twice")
+        options[key] = load(value, f"--metric {text}").data
     alias = options.pop("as", None)
     return Spec("metric", name, "", options, None if alias is None else str(alias))
+
+
+def _split(listed: str) -> list[str]:
+    """At commas, save those inside a value: one that is no YAML yet goes on behind the comma."""
+    from harness.yamlfile import compose
+
+    found: list[str] = []
+    pieces = listed.split(",")
+    while pieces:
+        part = pieces.pop(0)
+        value = part.partition("=")[2]
+        while value.strip() and pieces and compose(value)[0] is None:
+            more = pieces.pop(0)
+            part, value = f"{part},{more}", f"{value},{more}"
+        if part:
+            found.append(part)
+    return found

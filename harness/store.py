@@ -6,7 +6,7 @@
     scores.json          every score: range, direction, scope, corpus rule, signatures
     segments.csv         one row per completion; segments.parquet holds the same and the reasons
     corpus.csv           one row per task, model and score, with its interval
-    statistics.parquet   sufficient statistics, where a metric keeps them
+    statistics.parquet   sufficient statistics, where a metric keeps them, one row per completion as well
     local.json           timings and places on this machine: the only file that differs between equal runs
 
 The folder is readable by its owner only. Every JSON file holds `schema_version`.
@@ -18,30 +18,39 @@ import csv
 import json
 import math
 import os
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.assess import CorpusRow, TableKey
 from harness.csvsafe import plain_cell
-from harness.errors import DataError, RunError
-from harness.export import CORPUS, CORPUS_COLUMNS, SEGMENTS_CSV, SEGMENTS_PARQUET, STATISTICS, segment_names
+from harness.errors import DataError, RunError, nearest
+from harness.export import (
+    CORPUS,
+    CORPUS_COLUMNS,
+    SEGMENTS_CSV,
+    SEGMENTS_PARQUET,
+    STATISTICS,
+    read_columns,
+    segment_names,
+)
 from harness.files import replacing, write_atomically
 from harness.journal import NAME as JOURNAL
 from harness.journal import Journal
-from harness.keys import sample_key
+from harness.keys import SCHEMA_VERSION, sample_key
 from harness.records import generation_of, record_of
-from harness.strictjson import json_lines, loads
-from harness.types import Generation, Json, Sample, ScoreInfo, Status
+from harness.strictjson import loads, read_lines
+from harness.types import Generation, Json, Sample, ScoreInfo, Scores, Spec, Status
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from harness.types import Scope
 
-SCHEMA_VERSION = 1
 MANIFEST, SAMPLES, SCORES, LOCAL = "run.json", "samples.jsonl", "scores.json", "local.json"
 _OWN = frozenset((MANIFEST, SAMPLES, SCORES, LOCAL, JOURNAL, SEGMENTS_CSV, SEGMENTS_PARQUET, CORPUS, STATISTICS))
 
@@ -100,10 +109,24 @@ def _of_kind(value: Json, path: Path, kind: str) -> dict[str, Any]:
 
 def write_samples(folder: Path, samples: Iterable[Sample]) -> None:
     with replacing(folder / SAMPLES) as file:
-        file.write(json.dumps({"schema_version": SCHEMA_VERSION, "kind": "samples"}).encode() + b"\n")
-        for sample in samples:
-            record = record_of(Generation(sample, "", ()))
-            file.write(json.dumps(record, ensure_ascii=False, allow_nan=False, default=dict).encode() + b"\n")
+        for line in _sample_lines(samples):
+            file.write(line)
+
+
+def holds_samples(folder: Path, samples: Iterable[Sample]) -> bool:
+    """Whether the folder has these samples, in this order and to the last of what they say."""
+    try:
+        with (folder / SAMPLES).open("rb") as file:
+            return all(old == new for old, new in zip_longest(file, _sample_lines(samples)))
+    except FileNotFoundError:
+        return False
+
+
+def _sample_lines(samples: Iterable[Sample]) -> Iterator[bytes]:
+    yield json.dumps({"schema_version": SCHEMA_VERSION, "kind": "samples"}).encode() + b"\n"
+    for sample in samples:
+        record = record_of(Generation(sample, "", ()))
+        yield json.dumps(record, ensure_ascii=False, allow_nan=False, default=dict).encode() + b"\n"
 
 
 def read_samples(folder: Path) -> dict[str, tuple[Sample, ...]]:
@@ -112,7 +135,8 @@ def read_samples(folder: Path) -> dict[str, tuple[Sample, ...]]:
     if not path.is_file():
         raise RunError(f"{folder} holds no run: there is no {SAMPLES} in it")
     tasks: dict[str, list[Sample]] = {}
-    lines = json_lines(path)
+    # Many rows, none of them too long, may have made one sample: its line is as long as it had to be.
+    lines = ((number, loads(line, f"{path}, line {number}")) for number, line in read_lines(path, sys.maxsize - 1))
     _of_kind(next(lines, (1, None))[1], path, "samples")
     for number, value in lines:
         if not isinstance(value, dict):
@@ -135,8 +159,15 @@ def is_run(folder: Path) -> bool:
 class Run:
     """A handle on a run folder. Reads from disk what is asked for; holds no generations."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, journal: Journal | None = None) -> None:
+        """With the folder's journal, where that is open already."""
         self.folder = folder
+        if journal is not None:
+            self.journal = journal
+
+    @cached_property
+    def journal(self) -> Journal:
+        return Journal.open(self.folder)
 
     @cached_property
     def manifest(self) -> Mapping[str, Any]:
@@ -149,8 +180,17 @@ class Run:
     @cached_property
     def infos(self) -> Mapping[str, ScoreInfo]:
         """Every score of the run by its name, in the order of the columns, corpus scope included."""
-        found = read_json(self.folder / SCORES, "scores")["scores"]
-        return {record["name"]: _info(record) for record in found}
+        return {record["name"]: _info(record) for record in self._scores["scores"]}
+
+    @cached_property
+    def signatures(self) -> Mapping[tuple[str, str, str], tuple[str, str]]:
+        """(task, model, score) -> how its segments and how its corpus value were made."""
+        found = self._scores["signatures"]
+        return {(s["task"], s["model"], s["score"]): (s["segment"], s["corpus"]) for s in found}
+
+    @cached_property
+    def _scores(self) -> Mapping[str, Any]:
+        return read_json(self.folder / SCORES, "scores")
 
     @cached_property
     def corpus(self) -> tuple[CorpusRow, ...]:
@@ -166,15 +206,28 @@ class Run:
 
     def generations(self, tables: Iterable[TableKey] | None = None) -> Iterator[Generation]:
         """From disk, in the order task, model, sample. Samples that a model was not asked are left out."""
-        journal = Journal.open(self.folder)
         for task, model in self.tables() if tables is None else tables:
-            yield from self.table(journal, task, model)
+            keyed = [(s, (task, model, sample_key(s))) for s in self.samples[task]]
+            there = [(s, k) for s, k in keyed if k in self.journal.index]
+            for (sample, _), record in zip(there, self.journal.read(k for _, k in there), strict=True):
+                yield replace(record.generation, sample=sample)
 
-    def table(self, journal: Journal, task: str, model: str) -> Iterator[Generation]:
-        keyed = [(s, (task, model, sample_key(s))) for s in self.samples[task]]
-        there = [(s, k) for s, k in keyed if k in journal.index]
-        for (sample, _), record in zip(there, journal.read(k for _, k in there), strict=True):
-            yield replace(record.generation, sample=sample)
+    def scores(self, task: str, model: str) -> Mapping[str, Scores]:
+        """Every score of one task and one model (also `reward`, `reward.TERM`), as it was computed, from disk.
+
+        Values, statuses, reasons and statistics stand in the order of `generations([(task, model)])`, completion by
+        completion. Raises RunError where nothing of this task and model was scored.
+        """
+        corpus = {row.score: row.value for row in self.corpus if (row.task, row.model) == (task, model)}
+        if not corpus:
+            near = nearest(f"{task}, {model}", {f"{row.task}, {row.model}" for row in self.corpus})
+            raise RunError(f"{self.folder}: holds no scores of the task {task!r} by the model {model!r}{near}")
+        columns = read_columns(self.folder, self.infos, task, model)
+        return {n: self._signed((task, model, n), replace(s, corpus=corpus[n])) for n, s in columns.items()}
+
+    def _signed(self, key: tuple[str, str, str], scores: Scores) -> Scores:
+        segment, corpus = self.signatures[key]
+        return replace(scores, signature=segment, corpus_signature=corpus)
 
     def groups(self) -> Iterator[Group]:
         """Generations with their scores, in the same order, from disk. Raises RunError where the two do not fit."""
@@ -198,7 +251,10 @@ class Run:
     def _rows(self) -> Iterator[dict[str, Any]]:
         import pyarrow.parquet as pq
 
-        with pq.ParquetFile(self.folder / SEGMENTS_PARQUET) as file:
+        path = self.folder / SEGMENTS_PARQUET
+        if not path.is_file():
+            raise RunError(f"{self.folder}: {path.name} is gone: `harness score {self.folder}` makes it again")
+        with pq.ParquetFile(path) as file:
             for batch in file.iter_batches():
                 yield from batch.to_pylist()
 
@@ -249,11 +305,20 @@ def _number(cell: str) -> float | None:
     return float(cell) if cell else None
 
 
-def score_record(info: ScoreInfo) -> dict[str, Json]:
-    """A score's declaration as JSON; infinite bounds are null."""
+def score_record(info: ScoreInfo, spec: Spec | None = None, own_name: str | None = None) -> dict[str, Json]:
+    """A score's declaration as JSON; infinite bounds are null.
+
+    The metric that gives it, its options, and what the metric itself calls the score: enough to make the metric again.
+    The reward and its terms have none.
+    """
     record = asdict(info)
     record["low"], record["high"] = (b if math.isfinite(b) else None for b in (info.low, info.high))
-    return {**record, "needs": sorted(info.needs)}
+    made_by: dict[str, Json] = {
+        "metric": spec.name if spec else None,
+        "options": dict(spec.options) if spec else None,
+        "own_name": own_name,
+    }
+    return {**record, "needs": sorted(info.needs), **made_by}
 
 
 def _info(record: Mapping[str, Any]) -> ScoreInfo:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from harness.errors import SuiteError
 from harness.types import Json, Settings, Spec
@@ -20,9 +20,6 @@ from harness.types import Json, Settings, Spec
 if TYPE_CHECKING:
     from harness.registry import Registry
     from harness.rewards import CompositeReward
-
-RESERVED: Final = frozenset(("task", "sample", "model", "reward", "status", "reason"))
-"""Names that columns of exports have already."""
 
 Fields: TypeAlias = Mapping[str, str | tuple[str, ...]]
 """Our names to the columns of a source: `id`, `prompt`, `reference`, `references`, `language`, `cluster`,
@@ -100,16 +97,16 @@ class Suite:
     text: str = field(default="", compare=False, repr=False)
     folder: Path | None = None
 
-    def reward(self) -> CompositeReward:
+    def reward(self, registry: Registry | None = None) -> CompositeReward:
         """The composite reward: a picklable callable, generations -> one `Reward` per completion.
 
-        Raises SuiteError where the suite has none.
+        Its metrics come from `registry` (default: all installed plugins). Raises SuiteError where the suite has none.
         """
         if self.reward_spec is None:
             raise SuiteError(f"suite {self.name!r} has no reward: add `reward:` with `terms:`")
         from harness.rewards import CompositeReward
 
-        return CompositeReward.from_suite(self)
+        return CompositeReward.from_suite(self, registry)
 
     def metric_specs(self, registry: Registry) -> tuple[Spec, ...]:
         """The metrics, then those that terms and guards of the reward name without their being in `metrics`.
@@ -118,20 +115,30 @@ class Suite:
         """
         specs = list(self.metrics)
         given = {info.name for spec in specs for info in registry.infos(spec)}
-        for score in self._reward_scores():
+        for score in self.reward_scores():
             if score in given:
                 continue
             owner = registry.owner_of(score)
             if owner is None:
                 raise SuiteError(f"suite {self.name!r}: nothing gives the score {score!r}")
+            infos = {info.name for info in registry.infos(owner)}
+            if score not in infos:
+                raise SuiteError(f"suite {self.name!r}: {not_given(score, owner)}")
             specs.append(owner)
-            given |= {info.name for info in registry.infos(owner)}
+            given |= infos
         return tuple(specs)
 
-    def _reward_scores(self) -> list[str]:
+    def reward_scores(self) -> list[str]:
+        """What the terms and guards of the reward name."""
         if self.reward_spec is None:
             return []
         return [t.score for t in self.reward_spec.terms] + [g.score for g in self.reward_spec.guard]
+
+
+def not_given(score: str, owner: Spec, *, listed: bool = False) -> str:
+    """What to say where a score is one of a metric's, but not under its options here."""
+    advice = "give it those" if listed else f"add {owner.name!r} with them to `metrics`"
+    return f"metric {owner.name!r} gives {score!r} only with other options; {advice}"
 
 
 def load_suite(
@@ -171,11 +178,29 @@ def parse_suite(
     """As `load_suite`, from text that errors call `source`."""
     from harness.suite_build import build
 
-    if check and registry is None:
-        from harness.registry import Registry
+    return build(text, source, folder, overrides, _checking(registry, check))
 
-        registry = Registry.load()
-    return build(text, source, folder, overrides, registry if check else None)
+
+def suite_from(
+    data: Json,
+    *,
+    source: str,
+    folder: Path | None = None,
+    registry: Registry | None = None,
+    check: bool = True,
+) -> Suite:
+    """As `parse_suite`, from data in the form of the file, such as `resolved` gives. There is no text."""
+    from harness.suite_build import build_from
+
+    return build_from(data, source, folder, _checking(registry, check))
+
+
+def _checking(registry: Registry | None, check: bool) -> Registry | None:
+    if not check:
+        return None
+    from harness.registry import Registry
+
+    return registry or Registry.load()
 
 
 def resolved(suite: Suite) -> dict[str, Any]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from harness.errors import DataError, SuiteError
+from harness.names import column_name_problem, name_problem
 from harness.suite import (
     Combine,
     Fields,
@@ -16,7 +18,7 @@ from harness.suite import (
     TermSpec,
 )
 from harness.suite_entries import Placed, column_map, entry, name_from
-from harness.suite_nodes import KeyPath, shown
+from harness.suite_nodes import Document, KeyPath, Node, Place, shown
 from harness.suite_problems import Problems, TooManyProblemsError
 from harness.suite_schema import (
     Gate,
@@ -28,7 +30,6 @@ from harness.suite_schema import (
     SuiteFile,
     Task,
     Term,
-    name_problem,
 )
 from harness.types import Json, Kind, Settings, Spec
 
@@ -80,22 +81,38 @@ class Draft:
 
 def build(text: str, source: str, folder: Path | None, overrides: Iterable[str], registry: Registry | None) -> Suite:
     """The suite in `text`. Raises SuiteError with all mistakes. A registry checks plugins and scores."""
-    from harness.suite_check import check
     from harness.suite_overrides import override
     from harness.yamlfile import scan
 
     document, found = scan(text, source)
     document = override(document, overrides, found)
-    problems = Problems(document, found)
+    return _draft(Problems(document, found), folder, registry).suite(text, folder)
+
+
+def build_from(data: Json, source: str, folder: Path | None, registry: Registry | None) -> Suite:
+    """As `build`, from data that was never text of a suite: whatever JSON holds survives, and no line is named."""
+    from harness.strictjson import check
+
     try:
-        draft = _Builder(problems).draft(document.data)
+        check(data, "")
+    except DataError as error:
+        raise SuiteError(f"{source}: {str(error).lstrip('.')}") from None
+    document = Document(source, Node.of(data, Place(1, 1, source)))
+    return _draft(Problems(document), folder, registry).suite("", folder)
+
+
+def _draft(problems: Problems, folder: Path | None, registry: Registry | None) -> Draft:
+    from harness.suite_check import check
+
+    try:
+        draft = _Builder(problems).draft(problems.document.data)
         if registry is not None:
-            check(draft, registry, problems)
+            check(draft, registry, problems, folder)
     except TooManyProblemsError:
         raise problems.error(more=True) from None
     if problems:
         raise problems.error()
-    return draft.suite(text, folder)
+    return draft
 
 
 class _Builder:
@@ -157,8 +174,7 @@ class _Builder:
         for placed in items:
             own = name(placed.item)
             if own in seen:
-                line, column = self._problems.document.mark(seen[own])
-                first = f"it is first at {line}:{column}"
+                first = f"it is first at {self._problems.stands(seen[own])}"
                 self._problems.add(
                     placed.path, f"two {what}s are called {shown(own)} ({first}); give one another {key}"
                 )
@@ -258,7 +274,7 @@ class _Builder:
     def _term(self, placed: Placed[Term], combine: Combine | None) -> None:
         term, path = placed.item, placed.path
         name = term.alias or term.score
-        if not term.alias and (problem := name_problem(name, reserved=True)):
+        if not term.alias and (problem := column_name_problem(name)):
             self._problems.add((*path, "score"), f"{problem} with `as:`")
         if combine == "min" and "weight" in term.model_fields_set:
             self._problems.add((*path, "weight"), "`combine: min` takes no weights; remove it")

@@ -9,11 +9,15 @@ from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from harness.errors import HarnessError, nearest
+from harness.errors import nearest
+from harness.sources import model_spec, source_spec
+from harness.suite import not_given
 from harness.suite_nodes import shown
 from harness.types import ScoreInfo, Spec
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from harness.registry import Registry
     from harness.suite import TaskSpec, TermSpec
     from harness.suite_build import Draft
@@ -22,23 +26,26 @@ if TYPE_CHECKING:
     from harness.suite_problems import Problems
 
 
-def check(draft: Draft, registry: Registry, problems: Problems) -> None:
-    """Report everything in the draft that the plugins at hand cannot do."""
-    _Checker(draft, registry, problems).run()
+def check(draft: Draft, registry: Registry, problems: Problems, folder: Path | None) -> None:
+    """Report everything in the draft that the plugins at hand cannot do. `folder` is what the suite's paths start from."""
+    _Checker(draft, registry, problems, folder).run()
 
 
 class _Checker:
-    def __init__(self, draft: Draft, registry: Registry, problems: Problems) -> None:
+    def __init__(self, draft: Draft, registry: Registry, problems: Problems, folder: Path | None) -> None:
         self._draft = draft
         self._registry = registry
         self._problems = problems
+        self._folder = folder
         self._infos: dict[str, ScoreInfo] = {}
 
     def run(self) -> None:
         for placed in (*self._draft.tasks, *self._draft.faulty_tasks):
             self._task(placed)
-        for placed_spec in (*self._draft.models, *self._draft.reports):
-            self._spec(placed_spec)
+        for model in self._draft.models:
+            self._spec(replace(model, item=model_spec(model.item, self._folder)))
+        for report in self._draft.reports:
+            self._spec(report)
         self._metrics()
         for term in self._draft.terms:
             self._term(term)
@@ -49,13 +56,13 @@ class _Checker:
         for rule in self._draft.rules:
             self._rule(rule.item.score, rule.path)
 
-    def _spec(self, placed: Placed[Spec]) -> bool:
-        """Whether the plugin can be made; otherwise why not is reported."""
-        found = self._registry.problems(placed.item)
+    def _spec(self, placed: Placed[Spec]) -> tuple[ScoreInfo, ...]:
+        """The scores that the plugin's object gives, if any; what keeps it from being made is reported."""
+        found, infos = self._registry.checked(placed.item)
         for option, message in found:
             path = placed.options if option is None else (*placed.options, option)
             self._problems.add(path, message, key=option is None and placed.options != placed.path)
-        return not found
+        return infos
 
     def _metrics(self) -> None:
         metrics, rewards = set(self._registry.names("metric")), set(self._registry.names("reward"))
@@ -65,7 +72,7 @@ class _Checker:
                 placed = replace(placed, item=replace(placed.item, kind="reward"))
                 self._draft.metrics[index] = placed
             taken = set()
-            for info in self._infos_of(placed):
+            for info in self._spec(placed):
                 if info.name in givers:
                     taken.add(info.name)
                 self._infos.setdefault(info.name, info)
@@ -76,29 +83,13 @@ class _Checker:
                 other = givers[min(taken)]
                 self._problems.add(placed.path, f"gives {names}, as {other!r} does; give one of them another `as:`")
 
-    def _infos_of(self, placed: Placed[Spec]) -> tuple[ScoreInfo, ...]:
-        if not self._spec(placed):
-            return ()
-        try:
-            return self._registry.infos(placed.item)
-        except HarnessError as error:
-            self._problems.add(placed.path, str(error))
-            return ()
-
     def _task(self, placed: Placed[TaskSpec]) -> None:
         source, path = placed.item.source, (*placed.path, "source")
-        name, _, rest = source.partition(":")
-        names = self._registry.names("task")
-        if name in names:
-            spec = Spec("task", name, rest, placed.item.options)
-        elif problem := _path_problem(source, names):
+        spec = source_spec(source, self._registry)
+        if spec.rest == source and (problem := _path_problem(source, self._registry.names("task"))):
             self._problems.add(path, problem)
             return
-        elif "file" in names:
-            spec = Spec("task", "file", source, placed.item.options)
-        else:
-            return
-        for option, message in self._registry.problems(spec):
+        for option, message in self._registry.problems(replace(spec, options=placed.item.options)):
             self._problems.add(path if option is None else (*placed.options, option), message)
 
     def _term(self, placed: Placed[TermSpec]) -> None:
@@ -129,18 +120,22 @@ class _Checker:
             names = {*self._infos, *self._registry.score_names()}
             self._problems.add(where, f"unknown score {shown(score)}{_near(score, names)}")
             return None
-        found = self._registry.problems(owner)
+        found, given = self._registry.checked(owner)
         for _, message in found:
             self._problems.add(where, message)
         if found:
             return None
-        infos = {info.name: info for info in self._registry.infos(owner)}
+        infos = {info.name: info for info in given}
+        if score not in infos:
+            listed = any(m.item.label == owner.name for m in self._draft.metrics)
+            self._problems.add(where, not_given(score, owner, listed=listed))
+            return None
         if taken := sorted(infos.keys() & self._infos.keys()):
             shared = ", ".join(map(repr, taken))
             message = f"{score!r} brings the metric {owner.name!r}, whose {shared} another of the suite gives;"
             self._problems.add(where, f"{message} add {owner.name!r} to `metrics` with an `as:`")
         self._infos = {**infos, **self._infos}
-        return infos.get(score)
+        return infos[score]
 
     def _rule(self, score: str, path: KeyPath) -> None:
         rewards = {"reward", *(f"reward.{term.item.name}" for term in self._draft.terms)}

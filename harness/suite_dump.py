@@ -108,6 +108,8 @@ def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
 
 
 def _is_special(text: str) -> bool:
+    if "\x85" in text:  # a line's end to YAML, which only an escape keeps from becoming another
+        return True
     try:
         return not isinstance(resolve(text), str)
     except ValueError:

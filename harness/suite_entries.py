@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from harness.names import column_name_problem, name_problem
 from harness.suite_nodes import KeyPath, shown
-from harness.suite_schema import FIELDS, SEVERAL, name_problem
+from harness.suite_schema import FIELDS, SEVERAL
 from harness.types import Kind, Spec
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ def _take_alias(
     for where, alias in found[:1]:
         if not isinstance(alias, str):
             problems.add(where, f"expected text, got {shown(alias)}")
-        elif problem := name_problem(alias, reserved=True):
+        elif problem := column_name_problem(alias):
             problems.add(where, problem)
         else:
             return rest, alias

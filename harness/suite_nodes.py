@@ -5,13 +5,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 from harness.errors import SuiteError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
+
+    from harness.types import Json
 
 LIMIT_PROBLEMS: Final = 100
 
@@ -21,7 +24,7 @@ Scalar: TypeAlias = bool | int | float | str | None
 
 @dataclass(frozen=True, slots=True, order=True)
 class Place:
-    """Where a value was written. `origin` is set where that is not the file but an override."""
+    """Where a value was written. `origin` is set where that is no file, but an override or data."""
 
     line: int
     column: int
@@ -58,6 +61,15 @@ class Node:
         if isinstance(self.value, list):
             return [node.plain() for node in self.value]
         return self.value
+
+    @classmethod
+    def of(cls, data: Json, place: Place) -> Node:
+        """Data that was never text: all of it stands at one place."""
+        if isinstance(data, Mapping):
+            return cls({key: cls.of(inner, place) for key, inner in data.items()}, place)
+        if isinstance(data, list | tuple):
+            return cls([cls.of(inner, place) for inner in data], place)
+        return cls(cast("Scalar", data), place)
 
     def from_override(self, origin: str) -> Node:
         """The same value, said to come from `origin`."""

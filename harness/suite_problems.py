@@ -65,6 +65,13 @@ class Problems:
         if len(self._found) > LIMIT_PROBLEMS:
             raise TooManyProblemsError
 
+    def stands(self, path: KeyPath) -> str:
+        """Where a part of the document is, for a message about another part."""
+        if self.document.place(path).origin:
+            return spelled(path)
+        line, column = self.document.mark(path)
+        return f"{line}:{column}"
+
     def error(self, *, more: bool = False) -> SuiteError:
         return suite_error(self.document.source, self._found, more=more)
 

@@ -14,11 +14,17 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import PydanticCustomError
 
-from harness.suite import RESERVED, Combine
+from harness.names import (
+    NAME_PATTERN,
+    RESERVED,
+    RESERVED_ENDS,
+    RESERVED_STARTS,
+    column_name_problem,
+    name_problem,
+)
+from harness.suite import Combine
 from harness.suite_nodes import shown
 
-NAME_PATTERN: Final = "[A-Za-z][A-Za-z0-9_.-]*"
-NAME_RULE: Final = "a name starts with a letter and holds letters, digits, _ . -"
 FIELDS: Final = {
     "id": "Column with the id of a row. Without it, rows with equal prompts become one sample.",
     "prompt": "Column with the prompt: text, or chat messages as a list of {role, content}.",
@@ -31,19 +37,9 @@ FIELDS: Final = {
 SEVERAL: Final = frozenset(("reference", "references", "metadata"))
 """Names that take a list of columns."""
 
-_NAME: Final = re.compile(NAME_PATTERN)
 _LANGUAGE_PATTERN: Final = "[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*"
 _MANY: Final = 2**31 - 1
 _SEED: Final = 2**63 - 1
-
-
-def name_problem(name: str, *, reserved: bool = False) -> str | None:
-    """What is wrong with a name, if anything. `reserved` refuses the names of export columns too."""
-    if len(name) > 100 or not _NAME.fullmatch(name):
-        return f"{shown(name)} is no name: {NAME_RULE}"
-    if reserved and name in RESERVED:
-        return f"{name!r} is reserved (so are {', '.join(sorted(RESERVED - {name}))}); take another name"
-    return None
 
 
 def _named(name: str) -> str:
@@ -51,7 +47,7 @@ def _named(name: str) -> str:
 
 
 def _alias(name: str) -> str:
-    return _refuse(name, name_problem(name, reserved=True))
+    return _refuse(name, column_name_problem(name))
 
 
 def _language(tag: str) -> str:
@@ -76,7 +72,10 @@ def _weight(value: float) -> float:
     return value
 
 
-_NOT_RESERVED: Final[dict[str, Any]] = {"not": {"enum": sorted(RESERVED)}}
+_PARTS: Final = [f"^{re.escape(s)}" for s in RESERVED_STARTS] + [f"{re.escape(e)}$" for e in RESERVED_ENDS]
+_NOT_RESERVED: Final[dict[str, Any]] = {
+    "not": {"anyOf": [{"enum": sorted(RESERVED)}, *({"pattern": p} for p in _PARTS)]}
+}
 _ALIAS_SCHEMA: Final[dict[str, Any]] = {
     "type": "string",
     "pattern": f"^{NAME_PATTERN}$",

@@ -30,6 +30,7 @@ Template: TypeAlias = "tuple[tuple[str, str], ...]"
 NAMES: Final = ("id", "prompt", "reference", "references", "language", "cluster", "metadata")
 """What a column can be mapped to. `reference` is one text per row, `references` a column of lists."""
 
+_NEEDED: Final = ("id", "prompt")
 _SEVERAL: Final = ("reference", "references", "metadata")
 _ID_DIGITS: Final = 12
 _MARKS: Final = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
@@ -49,6 +50,7 @@ def load_samples(spec: TaskSpec, rows: Iterable[Row], *, limit: int | None = Non
         raise DataError(f"{where}: limit {bound} leaves no samples; give 1 or more, or leave it out")
     mapper = _Mapper(spec, where)
     drafts: dict[tuple[str, Prompt], _Draft] = {}
+    row: Row = {}
     for number, row in enumerate(rows, 1):
         if "id" in spec.fields and len(drafts) == bound:  # no later row can belong to a kept sample
             break
@@ -60,6 +62,7 @@ def load_samples(spec: TaskSpec, rows: Iterable[Row], *, limit: int | None = Non
             drafts[draft.key] = draft
     if not drafts:
         raise DataError(f"{where}: its source gave no rows; an empty task cannot be run")
+    mapper.check_seen(row)
     samples = tuple(_sample(spec, draft) for draft in drafts.values())
     _check_ids(samples, where)
     return samples
@@ -110,6 +113,7 @@ class _Mapper:
         self._where = where
         self._columns = {name: _columns(name, given, where) for name, given in spec.fields.items()}
         self._used = {c for name, columns in self._columns.items() if name != "metadata" for c in columns}
+        self._unseen = {c for columns in self._columns.values() for c in columns}
         self._template = _template(spec, where)
         self._system = None if spec.system is None else check_text(spec.system, f"{where}: system")
         if self._columns and "prompt" not in self._columns and self._template is None:
@@ -134,7 +138,18 @@ class _Mapper:
         """The values of each of our names, one per column mapped to it."""
         if not self._columns:
             return {name: (row[name],) for name in NAMES if name in row}
-        return {name: tuple(_value(row, c, name, where) for c in columns) for name, columns in self._columns.items()}
+        self._unseen -= row.keys()
+        return {
+            name: tuple(_value(row, c, name, where) if name in _NEEDED else row.get(c) for c in columns)
+            for name, columns in self._columns.items()
+        }
+
+    def check_seen(self, row: Row) -> None:
+        """Rows may lack a reference or the like, but a column that none of them has is a mistake."""
+        for name, columns in self._columns.items():
+            for column in columns:
+                if column in self._unseen:
+                    _value(row, column, name, f"{self._where}, every row")
 
     def _id(self, mapped: Mapping[str, tuple[Json, ...]], where: str) -> str:
         if "id" not in mapped or (not self._columns and mapped["id"][0] is None):
@@ -173,7 +188,8 @@ class _Mapper:
         found: dict[str, Json] = {}
         for column, value in chosen.items():
             laid = value if column == "metadata" and isinstance(value, Mapping) else {column: value}
-            found.update(cast("Mapping[str, Json]", check(_without_nan(laid), f"{where}: metadata")))
+            # One level is the record's own: deeper, its line in the run folder could not be read back.
+            found.update(cast("Mapping[str, Json]", check(_without_nan(laid), f"{where}: metadata", 1)))
         return found
 
 

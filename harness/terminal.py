@@ -23,13 +23,20 @@ if TYPE_CHECKING:
 _SHORT = 24
 
 
+class _Console(Console):
+    """rich ends the process with code 1 where a pipe is closed; here that is for the command line to say."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
 def output() -> Console:
     """Standard output. Where it is no terminal, tables keep a width that a log can show."""
-    return Console(soft_wrap=False, highlight=False)
+    return _Console(soft_wrap=False, highlight=False)
 
 
 def errors() -> Console:
-    return Console(stderr=True, highlight=False)
+    return _Console(stderr=True, highlight=False)
 
 
 def print_json(value: object) -> None:

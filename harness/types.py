@@ -206,14 +206,16 @@ class Reward:
     """The composite reward of one completion.
 
     `terms` holds the mapped, unweighted value of each term in [0, 1]. `total` is `None` exactly where `status`
-    is not `ok`. `reason` says why there is no total, or (with `ok`) which guard failed or which optional terms
-    were left out.
+    is not `ok`. `reason` says why there is no total, or (with `ok`) which guard failed or what was left out;
+    `left_out` names the optional terms that handed their weight to the others, `guard` the score whose guard failed.
     """
 
     total: float | None
     terms: Mapping[str, float | None]
     status: Status = "ok"
     reason: str | None = None
+    left_out: tuple[str, ...] = ()
+    guard: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,7 @@ LIMIT_BYTES: Final = 1 << 20
 LIMIT_NODES: Final = 100_000
 LIMIT_DEPTH: Final = 50
 LIMIT_DIGITS: Final = 100
+_LONG: Final = 100  # characters that count as a value more, for a long text multiplies by aliases too
 
 # libyaml where PyYAML has it, as its wheels do: 20 times faster, so a hostile megabyte takes under a second
 _LOADER: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -127,7 +128,7 @@ def resolve(text: str) -> Scalar:
         return None
     if text in _BOOL:
         return _BOOL[text]
-    if len(text) <= LIMIT_DIGITS:
+    if len(text.lstrip("+-")) <= LIMIT_DIGITS:  # as JSON counts them, in which a run stores its suite
         return _number(text)
     if _INTEGER.fullmatch(text) or _FLOAT.fullmatch(text):
         raise ValueError(f"a number of {len(text):,} characters; at most {LIMIT_DIGITS} are read")
@@ -136,11 +137,14 @@ def resolve(text: str) -> Scalar:
 
 def _number(text: str) -> int | float | str:
     if _INTEGER.fullmatch(text):
-        return int(text, {"0o": 8, "0x": 16}.get(text[:2], 10))
+        number = int(text, {"0o": 8, "0x": 16}.get(text[:2], 10))
+        if abs(number) >= 10**LIMIT_DIGITS:  # hexadecimal says more with fewer, and what is kept of a run is decimal
+            raise ValueError(f"a number of more than {LIMIT_DIGITS} digits")
+        return number
     if _FLOAT.fullmatch(text):
-        number = float(text)
-        if math.isfinite(number):
-            return number
+        real = float(text)
+        if math.isfinite(real):
+            return real
         raise ValueError(f"{text} is too large for a number")
     if _NOT_FINITE.fullmatch(text):
         raise ValueError(f"{text} is not a finite number")
@@ -284,12 +288,13 @@ class _Composer:
         if bad is not None:
             self._add(place, _unprintable(bad[0]))
             return Node(_UNPRINTABLE.sub("\ufffd", event.value), place)
+        size = 1 + len(event.value) // _LONG
         if event.style or (event.tag is not None and event.tag not in _PLAIN_TAGS):
             self._tag(event, "str")
-            return Node(event.value, place)
+            return Node(event.value, place, size=size)
         value = self._plain(event.value, place)
         self._tag(event, "null", "bool", "int", "float", value=value)
-        return Node(value, place)
+        return Node(value, place, size=size)
 
     def _plain(self, text: str, place: Place) -> Scalar:
         try:

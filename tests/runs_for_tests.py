@@ -116,7 +116,7 @@ def run_into(
 
 def records_of(folder: Path) -> list[Recorded]:
     journal = Journal.open(folder)
-    return list(journal.read(iter(journal.index)))
+    return list(journal.read(journal.index))
 
 
 def files(folder: Path) -> dict[str, bytes]:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from harness.assess import assess
-from harness.scoring import load_scorers
+from harness.loaded import load_metrics
 from harness.stats import bootstrap, percentile_interval
 
 from .metrics_for_tests import Words, generation, registry_of
@@ -20,7 +20,7 @@ GENERATIONS = [generation(str(i), *("w " * (1 + (i * j) % 5) for j in range(1, 4
 def table_of(factory, generations=GENERATIONS, **options):
     from harness.types import Spec
 
-    scorers = load_scorers([Spec("metric", "words")], registry_of(words=factory))
+    scorers = load_metrics([Spec("metric", "words")], registry_of(words=factory))
     return assess(("t", "m"), lambda: iter(generations), scorers, None, **options)
 
 

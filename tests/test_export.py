@@ -28,56 +28,20 @@ from harness.export import (
     SEGMENTS_PARQUET,
     STATISTICS,
     write_corpus,
-    write_segments,
-    write_statistics,
+    write_rows,
 )
+from harness.keys import sample_key
+from harness.loaded import load_metrics
 from harness.registry import Registry
 from harness.rewards import composite_from
-from harness.scoring import load_scorers
-from harness.suite import RewardSpec, TermSpec
 from harness.types import STATUSES, Completion, Generation, NoValue, Sample, ScoreInfo, Scores, Spec
 
-METRICS: tuple[Any, ...] = ("bleu", "chrf", "rouge", "diversity", "sentiment", "length", "exact")
-REWARD = RewardSpec(
-    (TermSpec("quality", "rougeL"), TermSpec("spread", "diversity", 0.3), TermSpec("mood", "sentiment", required=False))
-)
+from .tables_for_tests import METRICS, REWARD, bits, generations, table_of
 
 
 @pytest.fixture(scope="module")
 def registry() -> Registry:
     return Registry.load(allow=METRICS)
-
-
-def generations(count: int = 25, *, task: str = "t", model: str = "m") -> list[Generation]:
-    """Samples of every kind: no, one and many references, no prompt, empty texts, failures, groups of one, other scripts."""
-    words = "the a pub river good bad happy sad place near Größe 好的 ! , 3.5 don't".split()
-    dice = random.Random(11)
-
-    def text() -> str:
-        return " ".join(dice.choices(words, k=dice.randrange(0, 12)))
-
-    found = []
-    for i in range(count):
-        completions = [Completion(text()) for _ in range(1 + i % 4)]
-        if i % 6 == 5:
-            completions[-1] = Completion(None, "timeout", "60 s")
-        references = () if i == 0 or i % 7 == 3 else tuple(text() for _ in range(1 + i % 3))
-        prompt = None if i % 9 == 8 else text()
-        sample = Sample(f"s{i}", prompt, references, task, "en", cluster=f"c{i % 5}" if i % 2 else None)
-        found.append(Generation(sample, model, tuple(completions)))
-    return found
-
-
-def table_of(registry: Registry, found: Sequence[Generation], chunk: int = 64) -> tuple[Table, dict[str, ScoreInfo]]:
-    scorers = load_scorers([Spec("metric", m) for m in METRICS], registry)
-    composite = composite_from(REWARD, infos_of(scorers, None))
-    first = found[0]
-    key = (first.sample.task, first.model)
-    return assess(key, lambda: iter(found), scorers, composite, seed=5, chunk=chunk), infos_of(scorers, composite)
-
-
-def bits(values: Any) -> list[str]:
-    return [float(v).hex() for v in np.asarray(values, np.float64).ravel()]
 
 
 def by_completion(scores: Scores, found: Sequence[Generation]) -> dict[tuple[str, int], Any]:
@@ -133,7 +97,7 @@ def test_the_signature_of_a_reward_follows_from_those_of_its_scores(registry: Re
     scores = table.scores
     assert scores["reward.quality"].signature.endswith(f"|{scores['rougeL'].signature.rpartition('|nrefs')[0]}")
     assert scores["reward"].signature.startswith("reward|weighted_mean|1.0*rougeL[0.0,1.0]|0.3*diversity[0.0,1.0]|")
-    stemmed = load_scorers([Spec("metric", "rouge", options={"use_stemmer": True}), Spec("metric", "diversity"),
+    stemmed = load_metrics([Spec("metric", "rouge", options={"use_stemmer": True}), Spec("metric", "diversity"),
                             Spec("metric", "sentiment")], registry)  # fmt: skip
     composite = composite_from(REWARD, infos_of(stemmed, None))
     other = assess(("t", "m"), lambda: iter(found), stemmed, composite)
@@ -155,8 +119,7 @@ def test_a_finite_number_stands_only_beside_ok(registry: Registry) -> None:
 
 
 def export(folder: Path, table: Table, infos: dict[str, ScoreInfo], found: Sequence[Generation]) -> None:
-    write_segments(folder, infos, [table], iter(found))
-    write_statistics(folder, [table])
+    assert write_rows(folder, infos, [table], iter(found)) == sum(c.text is None for g in found for c in g.completions)
     write_corpus(folder, table.corpus)
 
 
@@ -189,9 +152,23 @@ def test_the_columns_of_segments(tmp_path: Path, registry: Registry) -> None:
         has_status = header[place + 1 : place + 2] == [f"{name}.status"]
         assert has_status == (not name.startswith("reward."))
     assert len(header) == len(set(header))
-    assert pq.read_schema(tmp_path / SEGMENTS_PARQUET).names == keys + [
+    parquet = pq.read_schema(tmp_path / SEGMENTS_PARQUET).names
+    assert parquet == [*keys, "cluster", "sample_key"] + [
         f"{n}{part}" for n in scores for part in ("", ".status", ".reason")
     ]
+
+
+def test_rows_can_be_joined_and_resampled_without_the_run(tmp_path: Path, registry: Registry) -> None:
+    found = generations()
+    export(tmp_path, *table_of(registry, found), found)
+    expected = [
+        {"task": "t", "sample": g.sample.id, "model": "m", "completion_index": index,
+         "cluster": g.sample.cluster, "sample_key": sample_key(g.sample)}
+        for g in found for index in range(len(g.completions))
+    ]  # fmt: skip
+    assert {None, "c1"} < {row["cluster"] for row in expected}
+    for name in (SEGMENTS_PARQUET, STATISTICS):
+        assert pq.read_table(tmp_path / name, columns=list(expected[0])).to_pylist() == expected
 
 
 def test_csv_and_parquet_hold_the_same_rows(tmp_path: Path, registry: Registry) -> None:
@@ -327,7 +304,7 @@ def test_statistics_are_the_rows_that_corpus_scores_are_made_of(tmp_path: Path, 
     kept = pq.read_table(tmp_path / STATISTICS).to_pandas()
     assert {c.split(".")[0] for c in kept.columns} >= {"bleu", "chrf"}
     assert len(kept) == table.size
-    (bleu,) = load_scorers([Spec("metric", "bleu")], registry)
+    (bleu,) = load_metrics([Spec("metric", "bleu")], registry)
     sums = kept[[c for c in kept.columns if c.startswith("bleu.")]].sum().to_numpy()[None, :]
     (value,) = bleu.metric.corpus_from("bleu", sums)  # type: ignore[attr-defined]
     assert value == next(r.value for r in table.corpus if r.score == "bleu")
@@ -335,9 +312,9 @@ def test_statistics_are_the_rows_that_corpus_scores_are_made_of(tmp_path: Path, 
 
 
 def test_no_statistics_no_file(tmp_path: Path) -> None:
-    table, _, _ = simple_table(["x"], [1.0])
+    table, infos, found = simple_table(["x"], [1.0])
     (tmp_path / STATISTICS).write_bytes(b"of an earlier scoring")
-    write_statistics(tmp_path, [table])
+    write_rows(tmp_path, infos, [table], found)
     assert not (tmp_path / STATISTICS).exists()
 
 
@@ -351,7 +328,7 @@ def test_parquet_says_its_format(tmp_path: Path, registry: Registry) -> None:
 
 def test_a_full_disk_leaves_both_old_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     table, infos, found = simple_table(["x"], [1.0])
-    write_segments(tmp_path, infos, [table], found)
+    write_rows(tmp_path, infos, [table], found)
     before = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
 
     def full(_: int) -> None:
@@ -359,7 +336,7 @@ def test_a_full_disk_leaves_both_old_files(tmp_path: Path, monkeypatch: pytest.M
 
     monkeypatch.setattr(os, "fdatasync", full)
     with pytest.raises(IncompleteError, match="No space left"):
-        write_segments(tmp_path, infos, [replace(table, task="other")], found)
+        write_rows(tmp_path, infos, [replace(table, task="other")], found)
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
 
 
@@ -367,6 +344,6 @@ def test_many_rows_come_out_whole(tmp_path: Path) -> None:
     """More than one row group of Parquet."""
     count = 9000
     table, infos, found = simple_table([f"t{i}" for i in range(count)], [float(i) for i in range(count)])
-    write_segments(tmp_path, infos, [table], found)
+    write_rows(tmp_path, infos, [table], found)
     assert [float(r["s"]) for r in rows_of(tmp_path / SEGMENTS_CSV)] == list(range(count))
     assert pq.read_table(tmp_path / SEGMENTS_PARQUET)["s"].to_pylist() == list(range(count))

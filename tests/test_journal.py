@@ -7,7 +7,6 @@ import itertools
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,33 +16,9 @@ from hypothesis import strategies as st
 
 from harness.errors import IncompleteError, RunError
 from harness.journal import NAME, Journal, Recorded
-from harness.types import Completion, Generation, Json, Preference, Sample
+from harness.types import Completion, Generation, Preference, Sample
 
-IDENTITY: dict[str, Json] = {"samples": {"t": "5eed"}, "models": [{"name": "m"}], "settings": {"n": 2}}
-SIZES = (2, 1, 3, 2)
-
-
-def recorded(number: int, *texts: str | None, model: str = "m") -> Recorded:
-    completions = tuple(
-        Completion(t, tokens=3) if t is not None else Completion(None, "error", "it broke") for t in texts
-    )
-    return Recorded(f"key{number}", Generation(Sample(f"s{number}", task="t"), model, completions))
-
-
-def batches(sizes: tuple[int, ...] = SIZES) -> list[list[Recorded]]:
-    numbers = itertools.count()
-    return [[recorded(n, f"text {n}", f"other {n}") for n in itertools.islice(numbers, size)] for size in sizes]
-
-
-def filled(folder: Path, sizes: tuple[int, ...] = SIZES) -> Path:
-    journal = Journal.create(folder, IDENTITY)
-    for batch in batches(sizes):
-        journal.append(batch)
-    return folder / NAME
-
-
-def lines_of(path: Path) -> list[bytes]:
-    return path.read_bytes().splitlines(keepends=True)
+from .journals_for_tests import IDENTITY, SIZES, batches, everything, filled, lines_of, recorded
 
 
 def is_commit(line: bytes) -> bool:
@@ -59,10 +34,6 @@ def parts(path: Path) -> tuple[bytes, list[bytes]]:
         if is_commit(line):
             found.append(b"")
     return header, found[:-1]
-
-
-def everything(journal: Journal) -> list[Recorded]:
-    return list(journal.read(iter(journal.index)))
 
 
 @pytest.fixture
@@ -375,26 +346,43 @@ def test_a_full_disk_leaves_the_journal_as_it_was(
     assert len(Journal.open(tmp_path).index) == sum(SIZES)
 
 
-def test_without_some_keys_the_others_stay_as_they_are(tmp_path: Path) -> None:
-    journal = Journal.open(filled(tmp_path).parent)
-    before = {r.key: r for r in everything(journal)}
-    gone = frozenset(k for k in before if k[2] in {"key0", "key4"})
-    less = journal.without(gone)
-    assert {r.key: r for r in everything(less)} == {k: r for k, r in before.items() if k not in gone}
-    assert (less.identity, less.torn) == (journal.identity, 0)
-    less.append([replace(before[k], sample_key=k[2]) for k in sorted(gone)])
-    assert {r.key: r for r in everything(Journal.open(tmp_path))} == before
-
-
-def test_without_is_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_two_lines_of_one_key_the_later_counts_and_the_earlier_stays(tmp_path: Path) -> None:
     path = filled(tmp_path)
     before = path.read_bytes()
+    journal = Journal.open(tmp_path)
+    keys = list(journal.index)
+    old = everything(journal)
+    new = [recorded(0, "better", "best"), recorded(9, "one more")]
+    journal.append(new)
+    for found in (journal, Journal.open(tmp_path)):
+        assert list(found.index) == [*keys, ("t", "m", "key9")]
+        assert everything(found) == [new[0], *old[1:], new[1]]
+    assert path.read_bytes().startswith(before)
 
-    def full(*_: object) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(os, "fdatasync", full)
-    with pytest.raises(IncompleteError):
-        Journal.open(tmp_path).without(frozenset([("t", "m", "key0")]))
+def test_a_torn_second_line_leaves_the_first(tmp_path: Path) -> None:
+    path = filled(tmp_path)
+    old, size = everything(Journal.open(tmp_path)), path.stat().st_size
+    Journal.open(tmp_path).append([recorded(0, "better", "best")])
+    whole = path.read_bytes()
+    for cut in (size + 10, len(whole) - 1):
+        path.write_bytes(whole[:cut])
+        journal = Journal.open(tmp_path)
+        assert (everything(journal), journal.torn) == (old, cut - size)
+
+
+def test_a_text_whose_model_failed_while_writing_it_is_a_failure(tmp_path: Path) -> None:
+    half = Completion("half a", "error", "connection lost")
+    assert Recorded("k", Generation(Sample("1", task="t"), "m", (Completion("whole"), half))).failed
+
+
+def test_nothing_is_appended_behind_what_was_not_read(tmp_path: Path) -> None:
+    path = filled(tmp_path)
+    journal = Journal.open(tmp_path)
+    with path.open("ab") as file:
+        file.write(b"half a li")
+    before = path.read_bytes()
+    for found in (journal, Journal.open(tmp_path)):
+        with pytest.raises(RunError, match="cannot be appended to"):
+            found.append([recorded(9, "x")])
     assert path.read_bytes() == before
-    assert [p.name for p in tmp_path.iterdir()] == [NAME]

@@ -77,8 +77,9 @@ BREAKAGES = {
         "TypeError: metric 'broken' was registered with 7, which is no factory",
     ),
     "letters": (metric("broken", scores="'rouge1'"), "scores='rouge1': give a tuple of names"),
-    "reserved": (metric("reward"), "exports have a column of this name"),
-    "status": (metric("broken", scores="('bleu.status',)"), "exports have a column of this name"),
+    "reserved": (metric("reward"), "metric 'reward' cannot be registered: 'reward' is reserved"),
+    "key": (metric("broken", scores="('broken', 'completion')"), "'completion' is reserved"),
+    "status": (metric("broken", scores="('bleu.status',)"), "(so are all names that end in .status)"),
     "no name": (
         "import harness\n@harness.hookimpl\ndef register_tasks(register):\n    register('a b', list)\n",
         "a name starts with a letter",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import sys
 from dataclasses import replace
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 import harness
 from harness.errors import PluginError, UsageError
 from harness.registry import Registry, score_name
+from harness.suite import parse_suite
 from harness.types import ScoreInfo, Spec
 
 from .distributions import Shelf, make_shelf, registering, spec  # noqa: F401  # the fixture
@@ -191,10 +193,37 @@ def test_only_specs_are_pickled():
     assert pickle.loads(pickle.dumps(wanted)) == wanted
 
 
-def test_names_follow_the_rule_of_suites():
-    from harness import registry, suite_schema
+COUNTED = """
+import harness
 
-    assert registry._NAME.pattern == suite_schema.NAME_PATTERN
+made = []
+
+def counted():
+    made.append(1)
+    return harness.metric_from(lambda completions: [0.0] * len(completions), name="counted")
+
+@harness.hookimpl
+def register_metrics(register):
+    register("counted", counted)
+"""
+
+
+def test_a_metric_is_made_once_for_all_that_is_asked_of_it(shelf: Shelf):
+    registry = shelf.add("counted", COUNTED).load()
+    made = sys.modules["acme_counted"].made
+    assert registry.checked(spec("counted")) == ([], (ScoreInfo("counted"),))
+    assert len(made) == 1
+    metric, infos = registry.metric_with_infos(replace(spec("counted"), alias="c"))
+    assert (metric.infos, [i.name for i in infos]) == ((ScoreInfo("counted"),), ["c"])
+    assert len(made) == 2
+    parse_suite("{name: s, metrics: [counted]}", registry=registry)
+    assert len(made) == 3
+
+
+def test_only_columns_of_exports_are_kept_from_scores(shelf: Shelf):
+    """A model may be called `completion`: it becomes no column."""
+    source = registering("register_models", "register('completion', lambda rest: None)")
+    assert shelf.add("m", source).load().names("model") == ["completion"]
 
 
 def test_the_plugins_of_the_project_all_load():

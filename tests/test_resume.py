@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 
 from harness.errors import RunError
+from harness.journal import Journal
 from harness.store import open_run
 
 pytestmark = pytest.mark.slow
@@ -245,7 +246,7 @@ def test_without_tail_repair_these_tests_fail(
     tmp_path: Path, driver: Driver, run: list[object], whole: dict[str, bytes], point: str
 ) -> None:
     driver.killed_at(point, run, tmp_path / "out", repair=False)
-    with pytest.raises(AssertionError, match=r"journal\.jsonl: damaged"):
+    with pytest.raises(AssertionError, match=r"journal\.jsonl: cannot be appended to"):
         recovers(driver, run, tmp_path / "out", whole, repair=False)
 
 
@@ -286,7 +287,10 @@ def test_a_run_whose_new_scoring_was_killed_is_not_taken_for_finished(
     assert open_run(out).manifest["state"] == "complete"
 
 
-@pytest.mark.parametrize("point", ["rename.before:journal.jsonl:1", "rename.after:journal.jsonl:1", "write.half:1"])
+@pytest.mark.parametrize(
+    "point",
+    ["rename.after:run.json:1", "write.before:1", "write.half:1", "write.short:2", "write.after:1", "sync.after:2"],
+)
 def test_a_kill_while_failures_are_tried_again(place: Path, tmp_path: Path, driver: Driver, point: str) -> None:
     suite = place / "failing.yaml"
     suite.write_text(SUITE.replace("delay: 0.02", "delay: 0, fail_on: 'place 1'"))  # 1 and 10 to 19
@@ -294,12 +298,34 @@ def test_a_kill_while_failures_are_tried_again(place: Path, tmp_path: Path, driv
     assert driver(["run", suite], out).returncode == 3
     before = files(out)
     driver.killed_at(point, ["run", suite, "--retry-failed"], out)
-    assert driver(["run", suite], out).returncode == 3
-    assert len(keys(out)) == 20
-    assert sorted(set(keys(out))) == sorted(keys(out))
-    found = files(out)
-    del before["journal.jsonl"], found["journal.jsonl"]  # whose batches are others now
-    assert found == before
+    assert committed(out).startswith(before["journal.jsonl"])
+    with pytest.raises(RunError, match="not finished"):
+        open_run(out)
+    for command in (["run", suite], ["run", suite, "--retry-failed"]):
+        assert driver(command, out).returncode == 3
+        assert len(Journal.open(out).index) == len(set(keys(out))) == 20
+        found = files(out)
+        assert found.pop("journal.jsonl").startswith(before["journal.jsonl"])
+        assert found == {name: data for name, data in before.items() if name != "journal.jsonl"}
+
+
+@pytest.mark.parametrize(
+    "point", ["rename.after:run.json:1", "rename.before:samples.jsonl:1", "rename.after:samples.jsonl:1"]
+)
+def test_a_kill_while_edited_samples_are_taken_over(tmp_path: Path, driver: Driver, point: str) -> None:
+    """The old scores are not taken for those of the new samples, and the same command ends it."""
+    rows = [{"id": str(i), "prompt": "p", "references": ["a good pub"], "genre": "pub"} for i in range(3)]
+    suite, data, out = tmp_path / "suite.yaml", tmp_path / "rows.jsonl", tmp_path / "out"
+    suite.write_text(SUITE)
+    data.write_text("".join(json.dumps(r) + "\n" for r in rows))
+    assert driver(["run", suite], out).returncode == 0
+    data.write_text("".join(json.dumps({**r, "genre": "inn", "cluster": "c"}) + "\n" for r in rows))
+    driver.killed_at(point, ["run", suite], out)
+    with pytest.raises(RunError, match="not finished"):
+        open_run(out)
+    found = _finished(driver, ["run", suite], out)
+    assert found == _finished(driver, ["run", suite], tmp_path / "whole")
+    assert b"inn" in found["samples.jsonl"]
 
 
 @pytest.mark.parametrize("point", ["metric.before:2", "write.before:2", "row.before:5", "report.before:1"])

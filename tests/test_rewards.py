@@ -122,7 +122,7 @@ GUARDED = Composite(
         ({"a": 0.8, "b": 0.8, "n": ERROR, "m": 0.6}, 0.0, "guard: m 0.6 is above 0.5"),
         # a required guard without a value leaves the total open; an optional one is passed over, and said
         ({"a": 0.8, "b": 0.8, "n": ERROR, "m": 0.1}, None, "n (error: it broke)"),
-        ({"a": 0.8, "b": 0.8, "n": 10.0, "m": ERROR}, 0.8, "without m (error: it broke)"),
+        ({"a": 0.8, "b": 0.8, "n": 10.0, "m": ERROR}, 0.8, "guard not checked: m (error: it broke)"),
     ],
 )
 def test_guards(values, total, reason):
@@ -130,6 +130,7 @@ def test_guards(values, total, reason):
     assert reward.total == (None if total is None else pytest.approx(total))
     assert reward.reason == reason
     assert (reward.status == "ok") == (total is not None)
+    assert reward.guard == (reason.split()[1] if reason and reason.startswith("guard: ") else None)
 
 
 @given(
@@ -255,13 +256,63 @@ def test_the_reward_may_be_called_from_many_threads():
 def test_the_report_and_the_reward_are_the_same_object():
     """The column `reward` of a scored run equals the callable, to the last bit."""
     from harness.assess import assess
+    from harness.loaded import load_metrics
     from harness.registry import Registry
-    from harness.scoring import load_scorers
 
     registry = Registry.load()
     suite = parse_suite(SUITE)
     generations = [group(str(i), f"hello number {i}", "there my friend", "hello") for i in range(20)]
-    scorers = load_scorers(suite.metric_specs(registry), registry)
+    scorers = load_metrics(suite.metric_specs(registry), registry)
     composite = composite_from(suite.reward_spec, {n: i for s in scorers for n, i in s.infos.items()})
     table = assess(("t", "m"), lambda: iter(generations), scorers, composite, chunk=7)
     assert table.scores["reward"].segment == [r.total for r in suite.reward()(generations)]
+
+
+def test_terms_that_were_left_out_are_named():
+    made = Composite("weighted_mean", (A, OPTIONAL_B, OPTIONAL_C), (Guard("n", 1.0, None, False),))
+    assert made.reward({"a": 1.0, "b": ERROR, "c": 0.5, "n": 2.0}).left_out == ("b",)
+    unchecked = made.reward({"a": 1.0, "b": 0.5, "c": 0.5, "n": ERROR})
+    assert unchecked.left_out == ()  # a guard has no weight to hand over
+    assert unchecked.reason == "guard not checked: n (error: it broke)"
+
+
+def test_online_scores_of_tasks_made_in_different_ways_stand_side_by_side():
+    """A metric may sign per language; a trainer's batch holds several tasks."""
+
+    def answer(batch):
+        language = batch.generations[0].sample.task
+        return {"x": harness.scores_from(ScoreInfo("x"), f"x|{language}", [0.5] * batch.size)}
+
+    from harness.types import Spec
+
+    from .metrics_for_tests import metric_of, registry_of
+
+    registry = registry_of(x=lambda: metric_of(answer, ScoreInfo("x")))
+    reward = harness.CompositeReward(RewardSpec((TermSpec("x", "x"),)), [Spec("metric", "x")], registry)
+    english, chinese = group("1", "a"), group("1", "b")
+    mixed = [english, harness.Generation(Sample("1", task="zh"), "m", chinese.completions)]
+    assert [r.total for r in reward(mixed)] == [0.5, 0.5]
+
+
+def test_a_reward_can_be_closed_and_used_again():
+    closed = []
+
+    class Holding:
+        infos = (ScoreInfo("x"),)
+
+        def __call__(self, batch):
+            return {"x": harness.scores_from(self.infos[0], "x", [0.25] * batch.size)}
+
+        def close(self):
+            closed.append(self)
+
+    from harness.types import Spec
+
+    from .metrics_for_tests import registry_of
+
+    reward = harness.CompositeReward(RewardSpec((TermSpec("x", "x"),)), [Spec("metric", "x")], registry_of(x=Holding))
+    assert reward([group("1", "a")])[0].total == 0.25
+    before = len(closed)
+    reward.close()
+    assert len(closed) == before + 1
+    assert reward([group("1", "a")])[0].total == 0.25

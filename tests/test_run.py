@@ -6,12 +6,14 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import harness
 from harness.errors import PluginError, RunError, UsageError
 from harness.journal import Journal
+from harness.run import Hooks, Setup, default_folder, prepare, run_suite
 from harness.store import open_run
 
 from .runs_for_tests import (
@@ -26,7 +28,9 @@ from .runs_for_tests import (
     command_line,
     files,
     records_of,
+    registry_with,
     run_into,
+    suite_of,
     write_rows,
 )
 
@@ -110,15 +114,18 @@ def test_editing_metrics_reward_gate_and_reports_only_scores_anew(place: Path, e
 @pytest.mark.parametrize(
     ("edit", "said"),
     [
-        (("seed: 1", "seed: 2"), ["settings.seed: was 1, is 2", "generation_key"]),
+        (("seed: 1", "seed: 2"), ["settings.seed: was 1, is 2"]),
         (("n: 2,", "n: 3,"), ["settings.n: was 2, is 3"]),
         (("temperature: 1.0", "temperature: 0.7"), ["settings.temperature: was 1.0, is 0.7"]),
         (("max_new_tokens: 8", "max_new_tokens: 9"), ["settings.max_new_tokens: was 8, is 9"]),
         (("name: t,", "name: u,"), ["samples.t: was", "samples.u: was None"]),
         (("language: en}", "language: en, limit: 7}"), ["samples.t: was"]),
         (("language: en}", "template: '{prompt}!'}"), ["samples.t: was"]),
-        (("models: [probe]", "models: [probe, echo]"), ["models: was"]),
-        (("models: [probe]", "models: ['echo:probe']"), ["models[0].name: was 'probe', is 'echo:probe'"]),
+        (("models: [probe]", "models: [probe, echo]"), ["models.echo: was None, is 'there'"]),
+        (
+            ("models: [probe]", "models: ['echo:probe']"),
+            ["models.echo:probe: was None, is 'there'", "models.probe: was 'there', is None"],
+        ),
     ],
 )
 def test_other_settings_samples_and_models_are_refused_by_what_differs(
@@ -135,10 +142,50 @@ def test_other_settings_samples_and_models_are_refused_by_what_differs(
 
 def test_another_version_of_the_model_or_of_its_adapter_is_refused(place: Path) -> None:
     run_into(place, Probe())
-    with pytest.raises(RunError, match=r"models\[0\]\.fingerprint: was 'probe:1', is 'probe:2'"):
+    with pytest.raises(RunError, match=r"models\.probe\.fingerprint: was 'probe:1', is 'probe:2'"):
         run_into(place, Probe("2"))
-    with pytest.raises(RunError, match=r"models\[0\]\.version: was '1\.0', is '1\.1'"):
+    with pytest.raises(RunError, match=r"models\.probe\.version: was '1\.0', is '1\.1'"):
         run_into(place, Probe(), plugin=replace(OURS, version="1.1"))
+
+
+def test_options_that_change_no_completion_are_another_runs_no_more_than_a_comment(place: Path) -> None:
+    text = SUITE.replace("[probe]", "[{echo: {delay: 0.0}}]")
+    slower = text.replace("delay: 0.0", "delay: 0.001")
+    run_into(place, Probe(), text)
+    again = run_into(place, Probe(), slower).run
+    assert again.manifest["models"][0]["options"] == {"delay": 0.001}
+    assert files(run_into(place, Probe(), slower, out="other").run.folder) == files(again.folder)
+    registry = registry_with(Probe())
+    folders = [
+        default_folder("x", prepare(suite_of(place, registry, some), registry).identity)
+        for some in (text, slower, text.replace("n: 2", "n: 3"), text.replace("{delay: 0.0}", "{texts: [a]}"))
+    ]
+    assert folders[0] == folders[1]
+    assert len(set(folders)) == 3
+
+
+@pytest.mark.parametrize(
+    "change", [{"genre": "inn"}, {"cluster": "c"}, {"language": "de"}], ids=["metadata", "cluster", "language"]
+)
+def test_what_is_edited_of_samples_beside_their_keys_is_scored_as_it_is_now(
+    place: Path, change: dict[str, str]
+) -> None:
+    before = files(run_into(place, Probe()).run.folder)
+    rows = [json.loads(line) for line in (place / "rows.jsonl").read_text().splitlines()]
+    (place / "rows.jsonl").write_text("".join(json.dumps({**r, **change}) + "\n" for r in rows))
+    after = files(run_into(place, Refusing()).run.folder)
+    assert after == files(run_into(place, Probe(), out="other").run.folder)
+    assert after["journal.jsonl"] == before["journal.jsonl"]
+    assert after["samples.jsonl"] != before["samples.jsonl"]
+
+
+def test_rows_in_another_order_are_the_same_run_in_that_order(place: Path) -> None:
+    run_into(place, Probe())
+    rows = (place / "rows.jsonl").read_text().splitlines(keepends=True)
+    (place / "rows.jsonl").write_text("".join(rows[::-1]))
+    after = files(run_into(place, Refusing()).run.folder)
+    assert after == files(run_into(place, Probe(), out="other").run.folder)
+    assert after["segments.csv"].split(b"\n")[1].startswith(b"t,s7,")
 
 
 def test_a_folder_of_something_else_is_left_alone(place: Path) -> None:
@@ -156,6 +203,79 @@ def test_nothing_is_written_where_the_task_is_empty_or_the_suite_asks_for_nothin
     with pytest.raises(UsageError, match="names no models"):
         run_into(place, Probe(), "name: x\nmetrics: [bleu]\n")
     assert not (place / "out").exists()
+
+
+# One model after the other
+
+
+def several(place: Path, *models: Probe) -> Setup:
+    """A setup of two tasks and these models, by whatever names."""
+    registry = registry_with(models[0])
+    suite = suite_of(place, registry, SUITE.replace("[bleu, length]", "[length]"))
+    task = suite.tasks[0]
+    setup = prepare(replace(suite, tasks=(task, replace(task, name="u"))), registry)
+    record = setup.identity["models"][0]  # type: ignore[index]
+    records = [{**record, "name": f"m{i}"} for i in range(len(models))]  # type: ignore[dict-item]
+    return replace(
+        setup, models={f"m{i}": m for i, m in enumerate(models)}, identity={**setup.identity, "models": records}
+    )
+
+
+def test_a_model_does_all_its_tasks_and_is_let_go_of_before_the_next(place: Path) -> None:
+    first, second = Probe(), Probe()
+    seen = []
+
+    def started(task: str, model: str, total: int, done: int) -> None:
+        seen.append((model, task, first.closed, second.closed))
+
+    run = run_suite(several(place, first, second), place / "out", hooks=Hooks(generating=started)).run
+    assert seen == [("m0", "t", 0, 0), ("m0", "u", 0, 0), ("m1", "t", 1, 0), ("m1", "u", 1, 0)]
+    assert (first.closed, second.closed) == (1, 1)
+    assert run.tables() == [("t", "m0"), ("t", "m1"), ("u", "m0"), ("u", "m1")]
+    assert [g.key for g in run.generations()] == [
+        (task, f"s{i}", model) for task in "tu" for model in ("m0", "m1") for i in range(8)
+    ]
+
+
+def test_every_model_is_let_go_of_once_whatever_breaks(place: Path) -> None:
+    broken = Probe()
+    broken.raises_at = "s3"
+    models = [Probe(), broken, Probe()]
+    with pytest.raises(PluginError, match="gone"):
+        run_suite(several(place, *models), place / "out")
+    other = Probe("2")
+    with pytest.raises(RunError, match="holds completions of another run"):
+        run_suite(several(place, other, Probe()), place / "out")
+    assert [m.closed for m in (*models, other)] == [1, 1, 1, 1]
+
+
+def test_a_model_that_cannot_say_which_it_is_keeps_none_open(place: Path) -> None:
+    class Nameless(Probe):
+        fingerprint = property(lambda self: 1 / 0)
+
+        def __init__(self) -> None:
+            self.closed = 0
+
+    model = Nameless()
+    with pytest.raises(PluginError, match="cannot say which model it is"):
+        run_into(place, model)
+    assert model.closed == 1
+    assert not (place / "out").exists()
+
+
+def test_a_run_reads_its_journal_once(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scans: list[Path] = []
+    scan = Journal._scan
+
+    def counted(self: Journal, *arguments: Any) -> None:
+        scans.append(self.path)
+        scan(self, *arguments)
+
+    monkeypatch.setattr(Journal, "_scan", counted)
+    outcome = run_into(place, Probe(), SUITE + "reports: [csv]\n")
+    assert len(scans) == 1
+    assert len(list(outcome.run.groups())) == 8
+    assert len(scans) == 1
 
 
 # What is missing is made
@@ -183,6 +303,7 @@ def test_only_what_failed_is_tried_again(place: Path) -> None:
     first = run_into(place, probe)
     assert any("4 completions have no text" in m for m in first.missing)
     kept = {r.key: r for r in records_of(place / "out") if not r.failed}
+    before = (place / "out" / "journal.jsonl").read_bytes()
     assert run_into(place, Refusing()).missing  # not without being told to
     again = Probe()
     second = run_into(place, again, retry_failed=True)
@@ -190,6 +311,7 @@ def test_only_what_failed_is_tried_again(place: Path) -> None:
     records = {r.key: r for r in records_of(place / "out")}
     assert len(records) == 8
     assert {k: records[k] for k in kept} == kept
+    assert (place / "out" / "journal.jsonl").read_bytes().startswith(before)
     whole = run_into(place, Probe(), out="whole").run
     for name in ("segments.csv", "corpus.csv", "segments.parquet", "scores.json"):
         assert (second.run.folder / name).read_bytes() == (whole.folder / name).read_bytes()
@@ -205,6 +327,23 @@ def test_while_failures_are_tried_again_the_old_scores_are_not_taken_for_the_run
         run_into(place, probe, retry_failed=True)
     with pytest.raises(RunError, match="not finished"):
         open_run(place / "out")
+
+
+def test_edited_metrics_are_the_runs_once_it_is_generated_again(place: Path, command: Command) -> None:
+    """Also where there is nothing to generate: what `harness score RUN` goes by is what was said last."""
+    (place / "suite.yaml").write_text(SUITE.replace("[probe]", "[echo]"))
+    assert command("run", place / "suite.yaml", "--out", place / "out")[0] == 0
+    before = files(place / "out")
+    assert command("generate", place / "suite.yaml", "--out", place / "out")[0] == 0
+    assert files(place / "out") == before
+    (place / "suite.yaml").write_text(SUITE.replace("[probe]", "[echo]").replace("[bleu, length]", "[rouge]"))
+    assert command("generate", place / "suite.yaml", "--out", place / "out")[0] == 0
+    with pytest.raises(RunError, match="not finished"):
+        open_run(place / "out")
+    assert command("score", place / "out")[0] == 0
+    assert list(open_run(place / "out").infos) == ["rouge1", "rouge2", "rougeL", "rougeLsum"]
+    assert command("run", place / "suite.yaml", "--out", place / "whole")[0] == 0
+    assert files(place / "out") == files(place / "whole")
 
 
 def test_a_run_without_scores_goes_on_from_its_folder_without_its_data(place: Path, command: Command) -> None:

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 import harness
+from harness.assess import assess, infos_of
 from harness.errors import DataError, PluginError, RunError
 from harness.finish import render_again
 from harness.journal import Journal
+from harness.loaded import load_metrics
 from harness.recording import record_run
 from harness.records import read_generations
 from harness.registry import Registry
+from harness.rewards import composite_from
 from harness.run import score_run
 from harness.store import Run, open_run, read_json
 from harness.suite import Suite, parse_suite
@@ -104,11 +110,14 @@ def test_scoring_anew_in_place_and_in_a_copy(place: Path, command: Command) -> N
     before = files(out)
     assert command("score", out, "--metric", "rouge", "--out", copy)[0] == 0
     assert files(out) == before
-    assert list(open_run(copy).infos) == ["rouge1", "rouge2", "rougeL", "rougeLsum"]
+    scores = [n for n in open_run(copy).infos if not n.startswith("length")]
+    assert scores == ["bleu", "rouge1", "rouge2", "rougeL", "rougeLsum"]
     assert copy.stat().st_mode & 0o077 == 0
     assert (copy / "journal.jsonl").read_bytes() == before["journal.jsonl"]
     assert command("score", out, "--metric", "rouge")[0] == 0
     assert files(out) == files(copy)
+    (place / "rouge.yaml").write_text("{name: other, metrics: [rouge]}")
+    assert command("score", out, "--suite", place / "rouge.yaml")[0] == 0
     assert not (out / "statistics.parquet").exists()  # rouge keeps none
     assert command("run", place / "suite.yaml", "--out", out)[0] == 0
     assert files(out) == before
@@ -123,12 +132,107 @@ def test_scoring_an_interrupted_run_says_what_it_lacks(place: Path) -> None:
     with pytest.raises(PluginError):
         run_into(place, probe)
     there = len(Journal.open(place / "out").index)
-    outcome = score_run(place / "out", suite_of(place, registry), registry)
+    suite = suite_of(place, registry, SUITE + "reports: [csv, console]\n")
+    outcome = score_run(place / "out", suite, registry)
     assert outcome.missing == (f"{8 - there} of 8 generations were never made",)
+    run = open_run(place / "out")
+    assert (run.manifest["state"], run.manifest["missing"]) == ("partial", list(outcome.missing))
+    assert len(list(run.groups())) == there
+    assert (place / "out" / "summary.csv").exists()
+    assert len(render_again(run, [Spec("report", "csv"), Spec("report", "console")], registry)) == 2
+    assert open_run(place / "out").manifest["state"] == "partial"
     with (place / "out" / "journal.jsonl").open("ab") as file:
         file.write(b'{"completions":["half')
     outcome = score_run(place / "out", suite_of(place, registry), registry)
     assert any("interrupted write" in m for m in outcome.missing)
+
+
+def test_a_run_that_was_scored_too_early_is_not_finished_while_it_goes_on(place: Path) -> None:
+    registry, probe = registry_with(Probe()), Probe()
+    probe.raises_at = "s3"
+    with pytest.raises(PluginError):
+        run_into(place, probe)
+    score_run(place / "out", suite_of(place, registry), registry)
+    probe.raises_at = "s0"
+    with pytest.raises(PluginError):
+        run_into(place, probe)
+    with pytest.raises(RunError, match="not finished"):
+        open_run(place / "out")
+    whole = files(run_into(place, Probe(), out="whole").run.folder)
+    assert files(run_into(place, Probe()).run.folder) == whole
+
+
+def test_the_manifest_says_what_is_missing(place: Path) -> None:
+    probe = Probe()
+    probe.fails_on = {"s5"}
+    outcome = run_into(place, probe, SUITE.replace("[bleu, length]", "[length, fussy]"))
+    manifest = open_run(place / "out").manifest
+    assert (manifest["state"], manifest["missing"]) == ("complete", list(outcome.missing))
+    assert manifest["missing"][0] == "2 completions have no text"
+    assert run_into(place, Probe(), out="whole").run.manifest["missing"] == []
+
+
+# What is read back
+
+
+@pytest.fixture
+def scored(place: Path) -> Run:
+    """Two models of a task, one of which fails once; statistics, references that vary, a reward, a metric's fault."""
+    probe = Probe()
+    probe.fails_on = {"s5"}
+    rows = [json.loads(line) for line in (place / "rows.jsonl").read_text().splitlines()]
+    rows[6]["references"], rows[7]["references"] = [], ["a pub", "the river"]
+    (place / "rows.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
+    text = SUITE.replace("[probe]", "[probe, echo]").replace("[bleu, length]", METRICS) + WITH_REWARD
+    return open_run(run_into(place, probe, text).run.folder)
+
+
+METRICS = "[{bleu: {lowercase: true}, as: quiet}, bleu, rouge, diversity]"
+
+
+def test_scores_come_back_as_they_were_computed(scored: Run) -> None:
+    registry = registry_with(Probe())
+    suite = suite_of(scored.folder.parent, registry, SUITE.replace("[bleu, length]", METRICS) + WITH_REWARD)
+    assert suite.reward_spec is not None
+    metrics = load_metrics(suite.metric_specs(registry), registry)
+    composite = composite_from(suite.reward_spec, infos_of(metrics, None))
+    for table in [("t", "probe"), ("t", "echo")]:
+        computed = assess(table, partial(scored.generations, [table]), metrics, composite).scores
+        found = scored.scores(*table)
+        assert list(found) == list(computed) == list(scored.infos)
+        for name, scores in computed.items():
+            one = found[name]
+            for a, b in ((one.values, scores.values), (one.status, scores.status)):
+                np.testing.assert_array_equal(a, b)
+                assert a.dtype == b.dtype
+            np.testing.assert_array_equal(one.statistics, scores.statistics)
+            assert (one.info, dict(one.reasons)) == (scores.info, dict(scores.reasons))
+            assert (one.corpus, one.signature, one.corpus_signature) == (
+                scores.corpus, scores.signature, scores.corpus_signature
+            )  # fmt: skip
+            assert scored.signatures[*table, name] == (scores.signature, scores.corpus_signature)
+    failed = scored.scores("t", "probe")
+    assert {s for name in failed for s in failed[name].status.tolist()} == {0, 1, 2, 3}
+    assert failed["bleu"].statistics is not None
+    assert failed["reward"].reasons[6].startswith("without fussy")
+
+
+def test_a_metric_can_be_made_again_from_what_the_run_says_of_its_scores(scored: Run) -> None:
+    """Without the suite: its corpus value from the statistics on disk."""
+    registry = registry_with(Probe())
+    said = {r["name"]: r for r in read_json(scored.folder / "scores.json", "scores")["scores"]}
+    made_by = {name: (r["metric"], r["own_name"], r["options"]) for name, r in said.items()}
+    assert made_by["quiet"] == ("bleu", "bleu", {"lowercase": True})
+    assert made_by["rouge1"] == ("rouge", "rouge1", {})
+    assert made_by["fussy"] == ("fussy", "fussy", {})
+    assert made_by["reward"] == made_by["reward.bleu"] == (None, None, None)
+    for name in ("quiet", "bleu"):
+        plugin, own_name, options = made_by[name]
+        metric: Any = registry.metric(registry.resolved(Spec("metric", plugin, options=options)))
+        scores = scored.scores("t", "probe")[name]
+        assert scores.statistics is not None
+        sums = scores.statistics[np.isfinite(scores.statistics).all(axis=1)].sum(axis=0)[None, :]
+        assert metric.corpus_from(own_name, sums).tolist() == [scores.corpus]
 
 
 # Records that were made elsewhere
@@ -164,14 +268,29 @@ def test_records_keep_all_they_say(tmp_path: Path) -> None:
     assert [g.generation.key for g in outcome.run.groups()] == [("t", "1", "x"), ("t", "2", "x"), ("t", "1", "y")]
 
 
-def test_records_that_contradict_each_other_are_refused(tmp_path: Path) -> None:
-    records: list[dict[str, Json]] = [
-        {"id": "1", "prompt": "p", "completions": ["a"], "model": "x"},
-        {"id": "1", "prompt": "q", "completions": ["b"], "model": "y"},
-    ]
-    with pytest.raises(DataError, match="sample '1' of task 't' has different prompts or references"):
-        recorded(tmp_path / "out", records)
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"prompt": "q"}, "prompt"),
+        ({"references": ["other"]}, "references"),
+        ({"metadata": {"k": [2]}}, "metadata"),
+        ({"language": "fr", "cluster": "c"}, "language and cluster"),
+    ],
+)
+def test_records_that_contradict_each_other_are_refused(tmp_path: Path, change: dict[str, Json], said: str) -> None:
+    one: dict[str, Json] = {"id": "1", "prompt": "p", "metadata": {"k": [1]}, "completions": ["a"], "model": "x"}
+    with pytest.raises(DataError, match=f"sample '1' of task 't' comes with different {said}: give"):
+        recorded(tmp_path / "out", [one, {**one, "model": "y", **change}])
     assert not (tmp_path / "out").exists()
+
+
+def test_records_whose_metadata_was_edited_are_scored_as_they_are_now(tmp_path: Path) -> None:
+    """By whoever says of two sources that they are one."""
+    recorded(tmp_path / "out", RECORDS)
+    edited = [{**r, "metadata": {"k": [2]}} for r in RECORDS]
+    recorded(tmp_path / "out", edited)
+    recorded(tmp_path / "whole", edited)
+    assert files(tmp_path / "out") == files(tmp_path / "whole")
 
 
 def test_other_records_do_not_fit_into_the_folder(tmp_path: Path) -> None:

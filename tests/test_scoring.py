@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +14,8 @@ from hypothesis import strategies as st
 
 import harness
 from harness import NoValue, ScoreInfo, scores_from
+from harness.columns import Reasons
+from harness.grouping import regroup, with_texts
 from harness.types import STATUSES
 
 from .metrics_for_tests import Words, generation, metric_of, registry_of, values_metric
@@ -308,3 +311,132 @@ def test_the_public_name_is_the_function():
     from harness.scoring import score
 
     assert harness.score is score
+
+
+def test_a_text_of_a_model_that_failed_is_not_scored():
+    sample = harness.Sample("1", references=("a",))
+    partial = harness.Completion("a", "timeout", "cut off")
+    scores = harness.score([harness.Generation(sample, "m", (partial, harness.Completion("a")))], ["exact"])
+    assert scores["exact"].segment == [None, 1.0]
+    assert scores["exact"].status_of(0) == "timeout"
+    assert scores["exact"].reasons[0] == "the model failed while writing it: cut off"
+
+
+def test_a_surrogate_in_what_a_plugin_says_is_mended():
+    def answer(batch):
+        if "a" in batch.texts:
+            raise ValueError("x \ud800 y")
+        return [NoValue("abstain", "\udfff")] * batch.size
+
+    scores = x_of(values_metric(answer), [generation("1", "a"), generation("2", "b")])
+    assert scores.reasons == {0: "x: ValueError: x \ufffd y", 1: "\ufffd"}
+
+
+def test_the_signature_is_there_where_nothing_could_be_scored():
+    without = [generation("1", "a", references=())]
+    for name, scores in harness.score(without, ["bleu", "chrf", "rouge", "exact", "diversity", "sentiment"]).items():
+        whole = harness.score([generation("1", "a", "b")], ["bleu", "chrf", "rouge", "exact", "diversity", "sentiment"])
+        assert scores.signature == whole[name].signature.replace("|nrefs:1", ""), name
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [(math.nan, "no finite number"), (math.inf, "no finite number"), (7.0, "outside the declared range")],
+)
+def test_a_corpus_value_is_checked_too(value, reason):
+    class Over(Words):
+        def over(self, batches):
+            return {"variety": harness.corpus_score(self.infos[2], "variety", value)}
+
+    class Sums(Words):
+        infos = (ScoreInfo("words", 0, 5, corpus="statistics"), *Words.infos[1:])
+
+        def corpus_from(self, name, sums):
+            return np.full(len(sums), value)
+
+    for factory in (Over, Sums):
+        with pytest.raises(harness.PluginError, match=reason):
+            harness.score(THREE, ["words"], registry=registry_of(words=factory))
+
+
+class NeedsReferences:
+    """A score of the whole corpus, with what it was given."""
+
+    infos = (ScoreInfo("x", scope="corpus", corpus="none", needs=frozenset(["references"])),)
+
+    def __init__(self):
+        self.batches = []
+
+    def __call__(self, batch):
+        return {}
+
+    def over(self, batches):
+        self.batches = list(batches)
+        return {"x": harness.corpus_score(self.infos[0], "x", 0.5)} if self.batches else {}
+
+
+def test_a_score_of_the_corpus_is_given_what_it_needs_table_by_table():
+    metric = NeedsReferences()
+    mixed = [
+        generation("1", "a", None, task="t"),
+        generation("2", "b", references=(), task="t"),
+        generation("3", "c", task="u", model="n"),
+    ]
+    assert harness.score(mixed, ["x"], registry=registry_of(x=lambda: metric))["x"].corpus == 0.5
+    found = [[(g.sample.id, len(g.completions)) for g in b.generations] for b in metric.batches]
+    assert found == [[("1", 1)], [("3", 1)]]
+    with pytest.raises(harness.PluginError, match=r"over\(\) gave no Scores for x"):
+        harness.score([generation("2", "b", references=())], ["x"], registry=registry_of(x=lambda: metric))
+
+
+@pytest.mark.parametrize("field", [{"metadata": {"k": 1}}, {"language": "fr"}, {"cluster": "c"}, {"prompt": "q"}])
+def test_pieces_of_a_group_must_be_of_one_sample(field):
+    one = generation("1", "a")
+    other = replace(one, sample=replace(one.sample, **field))
+    with pytest.raises(harness.DataError, match=f"different {next(iter(field))}"):
+        harness.score([one, other], ["bleu"])
+
+
+def test_preferences_follow_their_completions():
+    prefers = (harness.Preference(0, 1), harness.Preference(2, "reference"))
+    one = replace(generation("1", "a", "b", "c"), preferences=prefers)
+    (merged,) = regroup([one, replace(generation("1", "d", "e", "f"), preferences=prefers)]).generations
+    moved = (harness.Preference(3, 4), harness.Preference(5, "reference"))
+    assert merged.preferences == prefers + moved
+    gone = replace(generation("1", None, "b", "c"), preferences=(*prefers, harness.Preference(2, 1)))
+    assert with_texts(gone).preferences == (harness.Preference(1, "reference"), harness.Preference(1, 0))
+
+
+def test_reasons_of_many_rows_are_one_text_each():
+    reasons = Reasons.joined([({0: "a", 2: "b"}, 3), ({}, 2), (Reasons.joined([({1: "a"}, 2)]), 2)])
+    assert dict(reasons) == {0: "a", 2: "b", 6: "a"}
+    assert len(reasons) == 3
+    assert reasons.get(1) is None
+    assert reasons.get(7) is None
+    assert reasons.get(-1) is None
+    assert reasons == {0: "a", 2: "b", 6: "a"}
+
+
+def test_a_function_is_given_metadata_by_name_and_chats_as_mappings():
+    seen = {}
+
+    def judge(completions, prompts, answer):
+        seen.update(prompts=prompts, answer=answer)
+        return [float(a == c) for a, c in zip(answer, completions, strict=True)]
+
+    chat = (harness.Message("user", "2+2?"),)
+    samples = [harness.Sample("1", chat, metadata={"answer": "4"}), harness.Sample("2", "hm", metadata={"answer": "x"})]
+    generations = [harness.Generation(s, "m", (harness.Completion("4"),)) for s in samples]
+    assert x_of(harness.metric_from(judge, name="x"), generations).segment == [1.0, 0.0]
+    assert seen == {"prompts": [[{"role": "user", "content": "2+2?"}], "hm"], "answer": ["4", "x"]}
+
+
+def test_options_of_a_function_metric_are_in_its_signature():
+    def polite(word: str = "please"):
+        return harness.metric_from(lambda completions: [float(word in c) for c in completions], name="x")
+
+    def signature(spec):
+        return harness.score(THREE, [spec], registry=registry_of(x=polite))["x"].signature
+
+    assert signature("x") == signature({"x": {"word": "please"}}) == "x|version:1"
+    assert signature({"x": {"word": "thanks"}}) == 'x|version:1|options:{"word":"thanks"}'

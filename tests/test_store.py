@@ -23,6 +23,7 @@ from harness.registry import Entry, Plugin, Registry
 from harness.run import score_run
 from harness.store import (
     Run,
+    holds_samples,
     is_run,
     open_run,
     read_json,
@@ -199,6 +200,21 @@ def test_declarations_of_scores_come_back(run: Run, registry: Registry) -> None:
     assert json.loads(json.dumps(score_record(Wild.infos[0])))["low"] is None
 
 
+def test_how_scores_were_made_comes_back(run: Run, registry: Registry) -> None:
+    signatures = run.signatures
+    assert set(signatures) == {(task, model, score) for task, model in run.tables() for score in run.infos}
+    mine = [g for g in run.generations() if (g.sample.task, g.model) == ("beta", "x")]
+    for name, column in harness.score(mine, ["bleu", "wild", "diversity"], registry=registry).items():
+        assert signatures["beta", "x", name] == (column.signature, column.corpus_signature)
+    assert signatures["beta", "x", "bleu"][0] != signatures["beta", "x", "bleu"][1]
+
+
+@pytest.mark.parametrize("table", [("alpha", "z"), ("gamma", "x"), ("", "")])
+def test_scores_of_nothing_are_refused(run: Run, table: tuple[str, str]) -> None:
+    with pytest.raises(RunError, match=r"holds no scores of the task .* by the model .*; "):
+        run.scores(*table)
+
+
 SAMPLES = [
     Sample("1", "a\u2028b\r\n", ("r", ""), "t", "en", "c", {"k": [1, {"x": None}], "NA": 1.5}),
     Sample("2", (Message("system", "s"), Message("user", "<u>")), (), "t"),
@@ -209,6 +225,15 @@ SAMPLES = [
 def test_samples_come_back(tmp_path: Path) -> None:
     write_samples(tmp_path, SAMPLES)
     assert read_samples(tmp_path) == {"t": tuple(SAMPLES[:2]), "other": (SAMPLES[2],)}
+
+
+def test_whether_samples_are_those_of_the_folder(tmp_path: Path) -> None:
+    assert not holds_samples(tmp_path, SAMPLES)
+    write_samples(tmp_path, SAMPLES)
+    assert holds_samples(tmp_path, SAMPLES)
+    edited = replace(SAMPLES[0], metadata={**SAMPLES[0].metadata, "NA": 1.25})
+    for other in (SAMPLES[::-1], SAMPLES[:-1], [*SAMPLES, edited], [edited, *SAMPLES[1:]], []):
+        assert not holds_samples(tmp_path, other)
 
 
 @pytest.mark.parametrize("data", [b"", b"[]\n", b'{"id":"1"}\n', b'{"schema_version":1,"kind":"samples"}\n[1]\n'])

@@ -66,6 +66,10 @@ class Plugins:
             if key not in self.options or not isinstance(value, self.options[key])
         ]
 
+    def checked(self, spec):
+        problems = self.problems(spec)
+        return problems, self.infos(spec) if not problems and spec.kind in ("metric", "reward") else ()
+
     def infos(self, spec):
         if spec.alias is None:
             return tuple(SCORES[spec.name])

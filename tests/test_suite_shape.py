@@ -24,7 +24,7 @@ SHAPE = [
     ),
     ("metrics: [{bleu: , as: 3}]", "2:24: metrics[0].as: expected text, got 3"),
     ("metrics: [{bleu: , as: 3x}]", "2:24: metrics[0].as: '3x' is no name: "),
-    ("metrics: [{bleu: {as: model}}]", "2:23: metrics[0].bleu.as: 'model' is reserved (so are reason, reward, sa"),
+    ("metrics: [{bleu: {as: model}}]", "2:23: metrics[0].bleu.as: 'model' is reserved (so are cluster, completi"),
     ("metrics: [{bleu: {as: a}, as: b}]", "2:23: metrics[0].bleu.as: `as:` is given twice"),
     ("metrics: [bleu, bleu]", "2:17: metrics[1]: two metrics are called 'bleu' (it is first at 2:11); give one an"),
     ("reports: [csv, csv]\nmetrics: []", "2:16: reports[1]: two reports are called 'csv' (it is first at 2:11); giv"),
@@ -97,7 +97,7 @@ SHAPE = [
     ("reward: {terms: [{score: polite, range: [1, 1]}]}", "2:41: reward.terms[0].range: low must be below high, got"),
     ("reward: {terms: [{score: polite, range: [1]}]}", "2:41: reward.terms[0].range: expected 2 items, got 1"),
     ("reward: {terms: [{score: polite, range: [1, x]}]}", "2:45: reward.terms[0].range[1]: expected a number, got"),
-    ("reward: {terms: [{score: polite, as: sample}]}", "2:38: reward.terms[0].as: 'sample' is reserved (so are mod"),
+    ("reward: {terms: [{score: polite, as: sample}]}", "2:38: reward.terms[0].as: 'sample' is reserved (so are clu"),
     ("reward: {terms: [{score: polite}, {score: polite}]}", "2:35: reward.terms[1]: two terms are called 'polite' ("),
     (
         "reward: {combine: min, terms: [{score: polite, weight: 1}]}",

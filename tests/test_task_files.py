@@ -232,7 +232,7 @@ def test_what_the_hub_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_missing_library_comes_with_its_install_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(PluginError, match=r"pip install 'reward-harness\[hub\]'"):
-        list(hub.hub_task("org/name")())
+        hub.hub_task("org/name")
 
 
 def test_code_of_a_dataset_cannot_be_switched_on() -> None:

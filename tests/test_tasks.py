@@ -15,6 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness import DataError, Json, Message, Sample
+from harness.store import read_samples, write_samples
+from harness.strictjson import MAX_LINE
 from harness.tasks import load_samples, parse_template
 
 
@@ -43,6 +45,39 @@ def refusal(rows: object, **spec: object) -> str:
 def digest(prompt: object) -> str:
     text = json.dumps(prompt, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+# what a run can read back
+
+
+def nested(levels: int) -> object:
+    value: object = 1
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize("whole", [False, True], ids=["a column", "the object itself"])
+def test_what_of_a_row_is_taken_can_be_read_back_from_a_run(tmp_path: Path, whole: bool) -> None:
+    """As deep as a line of a file may be nested, the row's own level included, or one level too deep for ours."""
+
+    def row(levels: int) -> dict[str, object]:
+        return {"prompt": "p", "metadata": {"k": nested(levels)} if whole else nested(levels)}
+
+    fields = {"prompt": "prompt", "metadata": "metadata"}
+    samples = load([row(62)], fields=fields)
+    write_samples(tmp_path, samples)
+    assert read_samples(tmp_path) == {"t": samples}
+    assert "row 1: metadata.k" in refusal([row(63)], fields=fields) or not whole
+    assert "nested deeper than" in refusal([row(63)], fields=fields)
+
+
+def test_a_sample_of_many_rows_can_be_read_back_however_long_its_line_is(tmp_path: Path) -> None:
+    rows = [{"prompt": "p", "reference": f"{i} " + "x" * 2**20} for i in range(9)]
+    samples = load(rows)
+    write_samples(tmp_path, samples)
+    assert (tmp_path / "samples.jsonl").stat().st_size > MAX_LINE
+    assert read_samples(tmp_path) == {"t": samples}
 
 
 # fields
@@ -91,9 +126,9 @@ def test_metadata_is_what_json_can_hold() -> None:
         ([{"question": "x"}], {}, "task 't', row 1: there is no column 'prompt' for `prompt`; there is question"),
         ([{"prmpt": "x", "a": 1}], {}, "no column 'prompt' for `prompt`; did you mean 'prmpt'? (there is a, prmpt)"),
         (
-            [{"q": "x", "ref": "y"}, {"q": "x"}],
-            {"fields": {"prompt": "q", "reference": "ref"}},
-            "task 't', row 2: there is no column 'ref' for `reference`",
+            [{"q": "x"}, {"q": "x", "ref": "y"}],
+            {"fields": {"prompt": "q", "reference": "rfe"}},
+            "task 't', every row: there is no column 'rfe' for `reference`; did you mean 'ref'?",
         ),
         ([{"q": "x"}], {"fields": {"prompts": "q"}}, "fields: unknown name 'prompts'; did you mean 'prompt'?"),
         ([{"q": "x"}], {"fields": {"reference": "q"}}, "no column is mapped to `prompt`; add `prompt: COLUMN`"),
@@ -312,3 +347,11 @@ def test_e2e_rows_become_samples_of_several_references(shared_data: Path) -> Non
     assert [s.references for s in samples] == [tuple(refs) for refs in by_mr.values()]
     assert samples[0].prompt == f"Describe the restaurant in one sentence.\n{rows[0]['mr']}"
     assert load(rows, 40, fields=fields, template=template, language="en") == samples[:40]
+
+
+def test_a_row_may_lack_what_is_not_needed() -> None:
+    rows = [{"q": "x"}, {"q": "y", "ref": "r", "lang": "de"}, {"q": "z", "ref": "s"}]
+    spec = {"fields": {"prompt": "q", "reference": "ref", "language": "lang"}}
+    found = [(s.prompt, s.references, s.language) for s in load(rows, **spec)]
+    assert found == [("x", (), None), ("y", ("r",), "de"), ("z", ("s",), None)]
+    assert "row 2: there is no column 'q' for `prompt`" in refusal([{"q": "x"}, {"ref": "r"}], **spec)

@@ -105,6 +105,7 @@ REFUSED = [
     ("a: " + "9" * 101, "f:1:4: a number of 101 characters; at most 100 are read"),
     ("a: " + "9" * 5000, "f:1:4: a number of 5,000 characters; at most 100 are read"),
     ("a: 0x" + "f" * 5000, "f:1:4: a number of 5,002 characters; at most 100 are read"),
+    ("a: 0x" + "f" * 90, "f:1:4: a number of more than 100 digits"),
     ("a: 1." + "0" * 200, "f:1:4: a number of 202 characters; at most 100 are read"),
     ("1: a", "f:1:1: a key must be text; put 1 in quotes"),
     ("true: a", "f:1:1: a key must be text; put true in quotes"),
@@ -151,6 +152,14 @@ def test_the_limits_themselves_are_allowed() -> None:
     assert len(load("[" + "1," * (LIMIT_NODES - 1) + "]", "f").data) == LIMIT_NODES - 1
     with pytest.raises(SuiteError, match="more than 100,000 values"):
         load("[" + "1," * LIMIT_NODES + "]", "f")
+
+
+@pytest.mark.parametrize("quote", ["'", ""])
+def test_aliases_of_a_long_text_are_counted_by_its_length(quote: str) -> None:
+    text = f"a: &a {quote}{'x' * 100_000}{quote}\nb: [{{}}]"
+    assert len(load(text.replace("{}", "*a," * 90), "f").data["b"]) == 90
+    with pytest.raises(SuiteError, match="more than 100,000 values, aliases written out"):
+        load(text.replace("{}", "*a," * 110), "f")
 
 
 def test_all_mistakes_that_can_be_told_apart_are_told_in_the_order_of_the_file() -> None:

@@ -24,7 +24,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from harness import Completion, PluginError, Request, Settings, UsageError, hookimpl
+from harness import Completion, PluginError, Request, Settings, UsageError, hookimpl, require
 from harness_plugins import smollm2
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def hf(
     revision: str | None = None,
     chat: Literal["auto", "always", "never"] = "auto",
 ) -> HfModel:
-    """A transformers model by hub name or folder. See the module for the options."""
+    """A transformers model by hub name or folder; `smollm2-135m` is packaged."""
     if not rest:
         raise ValueError("hf needs a model: hf:FOLDER, hf:HUB/NAME, or hf:smollm2-135m")
     if not _DEVICE.fullmatch(device):
@@ -67,6 +67,10 @@ def hf(
     ):
         if value not in valid:
             raise ValueError(f"{name} {value!r} is none of {', '.join(valid)}")
+    require("hf", ("torch", "transformers"), "'reward-harness[hf]'")
+    if rest in PACKAGED:
+        smollm2.packaged_gguf()
+        require("hf:smollm2-135m", ("gguf", "accelerate"), "'reward-harness[hf]'")
     local = rest not in PACKAGED and _local(rest)
     if local and revision:
         raise ValueError("revision belongs to models from a hub, not to a folder")
@@ -91,9 +95,9 @@ def runtime_module() -> ModuleType:
     """The part that needs torch. Raises `PluginError` with the install line where that is missing."""
     try:
         from harness_plugins import hf_runtime
-    except ImportError as error:
+    except ImportError as error:  # installed, or the factory would have said so, but broken
         raise PluginError(
-            f"hf: models need torch and transformers ({error}): pip install 'reward-harness[hf]'"
+            f"hf: torch or transformers cannot be imported: {error}: pip install 'reward-harness[hf]'"
         ) from error
     return hf_runtime
 

@@ -27,7 +27,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Literal
 
-from harness import Completion, HarnessError, Request, Settings, UsageError, clean_text, hookimpl
+from harness import Completion, HarnessError, Request, Settings, UsageError, clean_text, hookimpl, require
 from harness_plugins.openai_parts import Address, Secret, address_of, completion_of, server_message
 
 if TYPE_CHECKING:
@@ -65,7 +65,8 @@ def openai(
     key_env: str = "OPENAI_API_KEY",
     max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens",
 ) -> OpenAIModel:
-    """A model behind an OpenAI-compatible server. See the module for the options."""
+    """A model behind an OpenAI-compatible chat server, as MODEL@BASE_URL."""
+    require("openai: models over HTTP", ("httpx",), "'reward-harness[openai]'")
     address = address_of(rest)
     for name, value, low, high in (
         ("concurrency", concurrency, 1, 1024),
@@ -130,7 +131,7 @@ class OpenAIModel:
             raise UsageError("openai: the chat interface has no beam search; leave num_beams at 1")
         secret = Secret.from_environment(self._key_env)
         jobs = [(request, seed) for request in requests for seed in request.seeds]
-        answers = iter(_run(self._all(_httpx(), jobs, settings, secret)))
+        answers = iter(_run(self._all(_client_library(), jobs, settings, secret)))
         for index, request in enumerate(requests):
             yield index, tuple(next(answers) for _ in request.seeds)
 
@@ -218,7 +219,7 @@ class _Sender:
         return max(grown * random.uniform(0.5, 1.0), min(asked, _LONGEST_PAUSE))
 
     async def _try(self, payload: bytes) -> Completion | _Again:
-        http = _httpx()
+        http = _client_library()
         try:
             async with asyncio.timeout(self._policy.timeout):
                 return await self._exchange(payload)
@@ -305,13 +306,10 @@ def _run(work: Coroutine[Any, Any, list[Completion]]) -> list[Completion]:
         return thread.submit(asyncio.run, work).result()
 
 
-def _httpx() -> Any:
-    try:
-        import httpx
-    except ImportError as error:
-        from harness import PluginError
+def _client_library() -> Any:
+    """At first use: it is slow to import, and an extra."""
+    import httpx
 
-        raise PluginError("openai: models over HTTP need httpx: pip install 'reward-harness[openai]'") from error
     return httpx
 
 

@@ -15,6 +15,7 @@ from harness_reports.view import (
     Column,
     Tally,
     View,
+    counts,
     mapping,
     not_ok,
     number,
@@ -84,8 +85,8 @@ class Summary:
         yield from self._warnings()
 
     def _heading(self) -> Text:
-        counts = mapping(self.manifest.get("counts"))
-        parts = [f"{counts[key]:,} {key}" for key in ("samples", "completions") if isinstance(counts.get(key), int)]
+        held = counts(self.manifest)
+        parts = [f"{held[key][0]:,} {held[key][1]}" for key in ("samples", "completions") if key in held]
         state = self.manifest.get("state")
         if state not in (None, *FINISHED):
             parts.append(f"state: {visible(text(state))}")
@@ -165,8 +166,8 @@ class Summary:
         table.add_column(max_width=LABEL_WIDTH, overflow="fold")
         table.add_column(no_wrap=True)
         table.add_column(overflow="fold")
-        for name, counts in short.items():
-            kinds = ", ".join(f"{count:,} {status}" for status, count in counts.items() if status != "ok" and count)
+        for name, found in short.items():
+            kinds = ", ".join(f"{count:,} {status}" for status, count in found.items() if status != "ok" and count)
             table.add_row(plain(name), Text(kinds), self._reasons(name))
         yield Text("\nWithout a value", style="bold")
         yield table
@@ -183,9 +184,10 @@ class Summary:
         renormalised = self.manifest.get("renormalised")
         if isinstance(renormalised, int) and renormalised:
             yield Text(f"\n{renormalised:,} rewards were made without an optional term; the others' weights grew.")
-        counts = mapping(self.manifest.get("counts"))
-        without = counts.get("without_text")
-        if isinstance(without, int) and without:
+        for score, count in mapping(self.manifest.get("guarded")).items():
+            yield plain(f"\n{count:,} rewards are 0 because the guard of {score} failed.")
+        without, _ = counts(self.manifest).get("without_text", (0, ""))
+        if without:
             yield Text(f"\n{without:,} completions have no text: the model failed.", style="yellow")
         for fault in rows(self.manifest.get("corpus_faults")):
             where = f"{text(fault.get('score'))} of {text(fault.get('model'))} has no corpus value"

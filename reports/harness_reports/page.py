@@ -11,6 +11,7 @@ from harness_reports.view import (
     Column,
     Tally,
     View,
+    counts,
     mapping,
     not_ok,
     number,
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 TOP_REASONS = 5
 
 
-def page(run: Run, counts: Tally) -> dict[str, Any]:
+def page(run: Run, seen_statuses: Tally) -> dict[str, Any]:
     """The template's variables. Nothing here depends on when or where the page is made."""
     seen = view(run)
     manifest = run.manifest
@@ -38,13 +39,13 @@ def page(run: Run, counts: Tally) -> dict[str, Any]:
         "unfinished": "" if manifest.get("state") in (None, *FINISHED) else text(manifest.get("state")),
         "tasks": seen.tasks,
         "models": seen.models,
-        "counts": [(k.replace("_", " "), f"{v:,}") for k, v in mapping(manifest.get("counts")).items() if _count(v)],
+        "counts": [(name, f"{count:,}") for count, name in counts(manifest).values()],
         "settings": facts(manifest.get("settings")),
         "summaries": [_summary(seen, task) for task in seen.tasks],
         "any_lower": any(not column.higher_is_better for column in seen.columns),
         "any_partial": any(seen.partial(row) for row in seen.corpus.values()),
         "reward": _reward(seen, manifest),
-        "statuses": _statuses(run, seen, counts),
+        "statuses": _statuses(run, seen, seen_statuses),
         "status_names": STATUSES,
         "corpus_faults": [
             _texts(row, ("score", "model", "task", "reason")) for row in rows(manifest.get("corpus_faults"))
@@ -157,6 +158,7 @@ def _reward(seen: View, manifest: Mapping[str, Json]) -> dict[str, Any] | None:
         "terms": [_term(seen, means, term) for term in rows(reward.get("terms"))],
         "guards": [_guard(guard) for guard in rows(reward.get("guard"))],
         "means": means if len(means) <= 4 else [],
+        "guarded": [(score, f"{count:,}") for score, count in mapping(manifest.get("guarded")).items()],
         "renormalised": f"{renormalised:,}" if _count(renormalised) and renormalised else "",
     }
 

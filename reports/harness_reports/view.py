@@ -182,6 +182,12 @@ def tally(run: Run) -> Tally:
     return counts
 
 
+def counts(manifest: Mapping[str, Json]) -> dict[str, tuple[int, str]]:
+    """What the run holds: name -> number and what to call so many (`1 sample`, `2 samples`)."""
+    found = {k: v for k, v in mapping(manifest.get("counts")).items() if isinstance(v, int) and not isinstance(v, bool)}
+    return {k: (v, (k.removesuffix("s") if v == 1 else k).replace("_", " ")) for k, v in found.items()}
+
+
 def statuses(run: Run) -> dict[str, dict[str, int]]:
     """Score name -> status -> count, as the manifest has it, in the order of the columns."""
     counted = mapping(run.manifest.get("statuses"))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
-from harness import DataError, Json, PluginError, Task, hookimpl
+from harness import DataError, Json, Task, hookimpl, require
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -23,18 +23,15 @@ def hub_task(rest: str, *, split: str = "test", config: str | None = None, revis
     """A split of a hub dataset. `revision` (a commit) makes the rows the same tomorrow."""
     if not rest:
         raise ValueError("a hub dataset needs a name: write hub:NAME")
+    require(f"hub:{rest}", ("datasets",), "'reward-harness[hub]'")
     if not split:
         raise ValueError("split: must not be empty")
     return partial(_rows, rest, split, config, revision)
 
 
 def _rows(name: str, split: str, config: str | None, revision: str | None) -> Iterator[Mapping[str, Json]]:
-    try:
-        import datasets
-    except ImportError:
-        raise PluginError(
-            f"hub:{name}: the package `datasets` is missing; install it: pip install 'reward-harness[hub]'"
-        ) from None
+    import datasets
+
     try:
         rows = datasets.load_dataset(name, config, split=split, revision=revision)
     except Exception as error:  # the library raises of many kinds, its dependencies' among them

@@ -582,12 +582,19 @@ def test_a_device_that_is_not_there(tiny_causal: Path) -> None:
         only(hf(str(tiny_causal), device="cuda:0"), "ba", Settings())
 
 
-def test_missing_torch_names_the_extra(tiny_causal: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_torch_is_found_before_any_work(tiny_causal: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    with pytest.raises(PluginError, match=r"transformers is missing: pip install 'reward-harness\[hf\]'"):
+        hf(str(tiny_causal))
+
+
+def test_torch_that_cannot_be_imported_names_the_extra(tiny_causal: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = hf(str(tiny_causal))
     monkeypatch.delitem(sys.modules, "harness_plugins.hf_runtime", raising=False)
     monkeypatch.delattr("harness_plugins.hf_runtime", raising=False)
     monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(PluginError, match=r"pip install 'reward-harness\[hf\]'"):
-        only(model(tiny_causal), "ba", Settings())
+        only(found, "ba", Settings())
 
 
 def test_importing_the_plugin_is_cheap() -> None:

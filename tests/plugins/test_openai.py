@@ -516,12 +516,12 @@ def test_a_key_that_is_no_header_is_named_not_shown(serve: Any, monkeypatch: pyt
     assert "snowman" not in str(raised.value)
 
 
-def test_missing_httpx_names_the_extra(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_httpx_is_found_before_any_work(monkeypatch: pytest.MonkeyPatch) -> None:
     import sys
 
     monkeypatch.setitem(sys.modules, "httpx", None)
-    with pytest.raises(PluginError, match=r"pip install 'reward-harness\[openai\]'"):
-        one(model(serve(Reply(chat()))))
+    with pytest.raises(PluginError, match=r"httpx is missing: pip install 'reward-harness\[openai\]'"):
+        openai("m@http://127.0.0.1:1/v1")
 
 
 def test_registers_under_its_name() -> None:

@@ -295,3 +295,9 @@ def test_a_corpus_value_that_could_not_be_made_is_said(tmp_path: Path) -> None:
     fault = {"task": "restaurants", "model": "m", "score": "self_bleu", "reason": "ZeroDivisionError: <img src=x>"}
     page = written(replace(run, manifest={**run.manifest, "corpus_faults": [fault]}))
     assert "self_bleu of m, restaurants: ZeroDivisionError: <img src=x>" in re.sub(r"\s+", " ", Tree(page).text)
+
+
+def test_rewards_that_a_guard_made_zero_are_counted(tmp_path: Path) -> None:
+    run = fake_run(tmp_path)
+    page = written(replace(run, manifest={**run.manifest, "guarded": {"length": 3}}))
+    assert "3 rewards are 0 because the guard of length failed." in re.sub(r"\s+", " ", Tree(page).text)

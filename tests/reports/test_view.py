@@ -9,7 +9,7 @@ from fake_run import FakeRun, fake_run, no, ok
 
 from harness import CorpusRow, Group
 from harness.types import Completion, Generation, Sample, ScoreInfo
-from harness_reports.view import MAX_REASONS, Tally, mapping, number, rows, tally, view
+from harness_reports.view import MAX_REASONS, Tally, counts, mapping, number, rows, tally, view
 
 
 @pytest.mark.parametrize(
@@ -81,3 +81,8 @@ def test_a_million_different_reasons_do_not_fill_the_memory() -> None:
     counts.add(Group(generation, ({"s": ok(1.0)},)))
     assert len(counts.reasons["s"]) == MAX_REASONS + 1
     assert counts.top("s", 1) == [("error", "(other reasons)", 50)]
+
+
+def test_one_is_singular() -> None:
+    said = counts({"counts": {"samples": 1, "completions": 2, "without_text": 1, "odd": "x"}})
+    assert said == {"samples": (1, "sample"), "completions": (2, "completions"), "without_text": (1, "without text")}
