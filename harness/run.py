@@ -26,7 +26,7 @@ from harness.journal import NAME as JOURNAL
 from harness.journal import Journal, Key
 from harness.keys import digest, generation_key, sample_key, samples_key, settings_json
 from harness.registry import release
-from harness.sources import model_spec, read_task
+from harness.sources import model_spec, read_tasks
 from harness.store import MANIFEST, Run, read_json
 from harness.types import Json, Sample, Spec
 
@@ -66,7 +66,7 @@ def prepare(suite: Suite, registry: Registry, *, data: Path | None = None, sampl
         raise UsageError(f"suite {suite.name!r} names no {lacking}, so there is nothing to generate: add `{lacking}:`")
     if samples is None:
         folder = data_folder(data)
-        samples = {t.name: read_task(t, registry, suite.folder, folder) for t in suite.tasks}
+        samples = read_tasks(suite.tasks, registry, suite.folder, folder)
     specs = {s.label: model_spec(s, suite.folder) for s in suite.models}
     models = {label: registry.model(spec) for label, spec in specs.items()}
     with _released(models) as made:

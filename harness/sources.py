@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,7 +31,10 @@ def read_task(
     """The samples of a task. Raises DataError for a missing file, a bad row, an empty task."""
     spec = source_spec(task.source, registry)
     if spec.name == FILE:
-        path = resolve_path(spec.rest, suite_folder=suite_folder, data_dir=data_dir)
+        try:
+            path = resolve_path(spec.rest, suite_folder=suite_folder, data_dir=data_dir)
+        except DataError as error:
+            raise DataError(f"task {task.name!r}: source: {error}") from None
         spec = replace(spec, rest=str(path))
     rows = registry.task(replace(spec, options=task.options))
     try:
@@ -39,6 +43,22 @@ def read_task(
         raise
     except BaseException as error:  # a source is a plugin: it may raise anything
         raise DataError(f"task {task.name!r}: its source failed: {type(error).__name__}: {error}") from error
+
+
+def read_tasks(
+    tasks: Iterable[TaskSpec], registry: Registry, suite_folder: Path | None, data_dir: Path | None
+) -> dict[str, tuple[Sample, ...]]:
+    """The samples of every task by its name. Raises one DataError with what is wrong with each."""
+    found: dict[str, tuple[Sample, ...]] = {}
+    wrong: list[str] = []
+    for task in tasks:
+        try:
+            found[task.name] = read_task(task, registry, suite_folder, data_dir)
+        except DataError as error:
+            wrong.append(str(error))
+    if wrong:
+        raise DataError("\n".join(wrong))
+    return found
 
 
 def model_spec(spec: Spec, suite_folder: Path | None) -> Spec:
