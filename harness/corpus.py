@@ -115,8 +115,12 @@ def _taken(answer: object, name: str, metric: LoadedMetric) -> Scores:
 def finished(scores: Scores, references: frozenset[int]) -> Scores:
     """With both signatures as they are shown. `references` are the numbers of references that samples have."""
     corpus = scores.corpus_signature or scores.signature
+    statistics = scores.statistics
+    if statistics is not None and not np.isfinite(statistics).any():
+        statistics = None  # of nothing scored, as where no batch had any
     return replace(
         scores,
+        statistics=statistics,
         signature=_with_references(scores.info, scores.signature, references),
         corpus_signature=_with_references(scores.info, corpus, references),
     )

@@ -8,10 +8,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from harness import manifest as manifests
-from harness.assess import Table, assess, infos_of
+from harness.assess import Table, TableKey, assess, infos_of
 from harness.errors import HarnessError
 from harness.export import write_corpus, write_rows
 from harness.files import locked
@@ -98,7 +98,7 @@ def _scored(run: Run, suite: Suite, registry: Registry) -> _Scored:
         there = {key[:2] for key in run.journal.index}  # of recorded tasks, not every model need have done each
         tables = tuple(
             assess(key, partial(run.generations, [key]), metrics, composite, seed=suite.generate.seed)
-            for key in run.tables()
+            for key in _tables(run, suite)
             if key in there
         )
     finally:
@@ -106,6 +106,12 @@ def _scored(run: Run, suite: Suite, registry: Registry) -> _Scored:
             metric.close()
     made_by = {m.name(own): (m.spec, own) for m in metrics for own in m.own}
     return _Scored(infos_of(metrics, composite), made_by, composite, tables)
+
+
+def _tables(run: Run, suite: Suite) -> list[TableKey]:
+    """Of all tasks and models, in the order of the suite as it is now."""
+    models: Any = run.journal.identity["models"]
+    return [(task, str(m["name"])) for task in run.samples for m in manifests.in_order(suite, models)]
 
 
 def render_again(run: Run, reports: Iterable[Spec], registry: Registry) -> tuple[Rendered, ...]:
@@ -120,7 +126,8 @@ def render_again(run: Run, reports: Iterable[Spec], registry: Registry) -> tuple
 
 def _export(run: Run, scored: _Scored) -> int:
     """All files of numbers. Returns how many completions have no text."""
-    blank = write_rows(run.folder, scored.infos, scored.tables, run.generations())
+    keys = [(t.task, t.model) for t in scored.tables]
+    blank = write_rows(run.folder, scored.infos, scored.tables, run.generations(keys))
     write_corpus(run.folder, (row for t in scored.tables for row in t.corpus))
     records: list[Json] = [score_record(i, *scored.made_by.get(n, (None, None))) for n, i in scored.infos.items()]
     signatures = manifests.signatures(scored.tables)
@@ -169,4 +176,4 @@ def _missing(
         if faults and not name.startswith("reward"):
             yield f"{name}: {', '.join(faults)}"
     for fault in corpus_faults:
-        yield f"corpus {fault['score']} of {fault['model']}: {fault['reason']}"
+        yield f"corpus {fault['score']} of {fault['task']} by {fault['model']}: {fault['reason']}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import harness
 from harness.assess import Table
@@ -108,6 +108,12 @@ def suite_record(suite: Suite) -> dict[str, Any]:
     return {"text": suite.text, "resolved": resolved(suite)}
 
 
+def in_order(suite: Suite, models: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """A run's models as the suite lists them; those of records, which no suite lists, as they came."""
+    place = {s.label: i for i, s in enumerate(suite.models)}
+    return sorted(models, key=lambda m: place.get(m["name"], len(place)))
+
+
 def _model_records(suite: Suite, identity: Mapping[str, Json]) -> list[dict[str, Any]]:
     """What the completions are tied to, and the options it was last made with, some of which may change no text."""
     options = {s.label: dict(s.options) for s in suite.models}
@@ -122,7 +128,8 @@ def started(
     identity: Mapping[str, Json],
 ) -> dict[str, Any]:
     """The manifest before generation: enough to continue the run from its folder."""
-    identity = cast("Mapping[str, Json]", loads(dumps(identity), "identity"))  # in the order of a journal's header
+    known: Any = loads(dumps(identity), "identity")  # in the order of a journal's header
+    identity = {**known, "models": in_order(suite, known["models"])}
     return {
         "schema_version": SCHEMA_VERSION,
         "kind": "run",
@@ -130,7 +137,7 @@ def started(
         "harness_version": harness.__version__,
         "state": "started",
         "suite": suite_record(suite),
-        "identity": dict(identity),
+        "identity": identity,
         "tasks": task_records(suite, samples),
         "models": _model_records(suite, identity),
         "settings": settings_json(suite.generate) if suite.models else None,

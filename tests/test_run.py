@@ -188,6 +188,17 @@ def test_rows_in_another_order_are_the_same_run_in_that_order(place: Path) -> No
     assert after["segments.csv"].split(b"\n")[1].startswith(b"t,s7,")
 
 
+def test_models_in_another_order_are_the_same_run_in_that_order(place: Path) -> None:
+    one, other = (SUITE.replace("models: [probe]", f"models: [{m}]") for m in ("probe, echo", "echo, probe"))
+    run_into(place, Probe(), one)
+    after = files(run_into(place, Refusing(), other).run.folder)
+    fresh = files(run_into(place, Probe(), other, out="other").run.folder)
+    for found in (after, fresh):
+        found.pop("journal.jsonl")  # a journal is in the order in which it was written
+    assert after == fresh
+    assert after["segments.csv"].split(b"\n")[1].split(b",")[2] == b"echo"
+
+
 def test_a_folder_of_something_else_is_left_alone(place: Path) -> None:
     (place / "out").mkdir()
     (place / "out" / "thesis.tex").write_text("precious")

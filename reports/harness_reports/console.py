@@ -185,12 +185,12 @@ class Summary:
         if isinstance(renormalised, int) and renormalised:
             yield Text(f"\n{renormalised:,} rewards were made without an optional term; the others' weights grew.")
         for score, count in mapping(self.manifest.get("guarded")).items():
-            yield plain(f"\n{count:,} rewards are 0 because the guard of {score} failed.")
+            yield Text("\n") + plain(f"{count:,} rewards are 0 because the guard of {score} failed.")
         without, _ = counts(self.manifest).get("without_text", (0, ""))
         if without:
             yield Text(f"\n{without:,} completions have no text: the model failed.", style="yellow")
         for fault in rows(self.manifest.get("corpus_faults")):
-            where = f"{text(fault.get('score'))} of {text(fault.get('model'))} has no corpus value"
+            where = f"{text(fault.get('score'))} of {text(fault.get('task'))} by {text(fault.get('model'))}: no corpus value"
             yield plain(f"{where}: {text(fault.get('reason'))}", "yellow")
         for plugin in rows(self.manifest.get("plugins")):
             if plugin.get("state") == "broken":
