@@ -106,16 +106,17 @@ def run(ctx: click.Context, /, suite: str, as_json: bool, **options: Any) -> Non
 @cli.command()
 @click.argument("suite")
 @_suite_options
+@_json_option
 @_no_plugin
 @click.pass_context
-def generate(ctx: click.Context, /, suite: str, **options: Any) -> None:
+def generate(ctx: click.Context, /, suite: str, as_json: bool, **options: Any) -> None:
     """Generate the completions of SUITE, and no more.
 
     `harness score RUN` goes on from there.
     """
     from harness.commands import SuiteOptions, run_command
 
-    run_command(_common(ctx), suite, SuiteOptions(**options), False, score=False)
+    run_command(_common(ctx), suite, SuiteOptions(**options), as_json, score=False)
 
 
 @cli.command()

@@ -278,6 +278,7 @@ READABLE = {
     ("suite", "list"): lambda value: {"e2e", "quickstart"} <= set(value),
     ("suite", "check", "suite.yaml"): lambda value: value["reward"]["terms"][0]["score"] == "rougeL",
     ("show", "out", "one"): lambda value: value[0]["id"] == "one",
+    ("generate", "suite.yaml", "--out", "made"): lambda value: (value["state"], value["run"]) == ("started", "made"),
     ("score", "out"): lambda value: value["state"] == "complete",
 }
 
