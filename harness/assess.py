@@ -15,7 +15,7 @@ from harness.authoring import corpus_score
 from harness.corpus import corpus_from, corpus_scope, corpus_value, counted, finished, mean_value
 from harness.errors import PluginError
 from harness.grouping import chunks, has_text
-from harness.scoring import joined, score_batch
+from harness.scoring import CHUNK, joined, score_batch
 from harness.stats import bootstrap, mean_of, percentile_interval, sum_by
 from harness.text import clean_text
 from harness.types import STATUSES, ScoreInfo, Scores
@@ -74,7 +74,7 @@ def assess(
     composite: Composite | None,
     *,
     seed: int = 0,
-    chunk: int = 64,
+    chunk: int = CHUNK,
 ) -> Table:
     """The table of one task and one model. Neither `chunk` nor the order of batches changes a value."""
     parts: list[dict[str, Scores]] = []
@@ -130,7 +130,7 @@ def _corpus_scope(metric: LoadedMetric, read: Read, faults: dict[str, str]) -> d
     try:
         return corpus_scope(metric, [_Rereading(read)])
     except PluginError as error:
-        lost = {n: i for n, i in metric.infos.items() if i.scope == "corpus" and i.corpus != "statistics"}
+        lost = {n: i for n, i in metric.infos.items() if i.by_over}
         faults.update(dict.fromkeys(lost, clean_text(str(error))))
         return {n: corpus_score(i, "", None) for n, i in lost.items()}
 
@@ -172,7 +172,7 @@ def _row(
 
 
 def _computed_row(level: _Level, name: str, scores: Scores, metrics: Sequence[LoadedMetric]) -> CorpusRow:
-    if scores.info.scope == "corpus" and scores.info.corpus != "statistics":
+    if scores.info.by_over:
         return CorpusRow(*level.key, name, scores.corpus, None, None, level.texts, scores.corpus_signature)
     rows = counted(scores)
     n = int(rows.sum())

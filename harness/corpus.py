@@ -6,7 +6,7 @@ Decision 1 holds here too: what is not a finite number in the declared range is 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from harness.types import F64, Bool
 
 Table = Iterable[Generation]
-"""Generations of one task and one model."""
+"""Generations of one task and one model, which may be gone through more than once."""
 
 
 def counted(scores: Scores) -> Bool:
@@ -69,31 +69,22 @@ def _valid(value: float, info: ScoreInfo, metric: LoadedMetric) -> float:
     raise PluginError(f"{metric.spec.label}: the corpus value {value!r} of {info.name} is {bounds}")
 
 
-def corpus_scope(metric: LoadedMetric, tables: Iterable[Table], chunk: int = 64) -> dict[str, Scores]:
+def corpus_scope(metric: LoadedMetric, tables: Sequence[Table], chunk: int = 64) -> dict[str, Scores]:
     """Scores of corpus scope that no statistics carry, over all generations of the tables.
 
     Raises PluginError where the metric fails. Generations that lack what a score needs are left out of it.
     """
-    again = [list(t) if isinstance(t, Iterator) else t for t in tables]
     found: dict[str, Scores] = {}
-    for needs, names in _by_needs(metric).items():
+    for needs, names in metric.by_needs(by_over=True).items():
         batches = (
             Batch(tuple(some), frozenset(names), Memo())
-            for table in again
+            for table in tables
             for some in chunks(_fit(table, needs), chunk)
         )
         with metric.blamed():
             answer = cast("CorpusScopeMetric", metric.metric).over(batches)
         found |= {metric.name(n): _taken(answer, n, metric) for n in names}
     return found
-
-
-def _by_needs(metric: LoadedMetric) -> dict[frozenset[Need], list[str]]:
-    groups: dict[frozenset[Need], list[str]] = {}
-    for name, info in metric.own.items():
-        if info.scope == "corpus" and info.corpus != "statistics":
-            groups.setdefault(info.needs, []).append(name)
-    return groups
 
 
 def _fit(table: Table, needs: frozenset[Need]) -> Iterator[Generation]:

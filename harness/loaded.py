@@ -11,7 +11,7 @@ from harness.authoring import FunctionMetric
 from harness.errors import HarnessError, PluginError
 from harness.options import options_of
 from harness.registry import Registry, release, score_name
-from harness.types import Json, ScoreInfo, Spec
+from harness.types import Json, Need, ScoreInfo, Spec
 
 if TYPE_CHECKING:
     from harness.interfaces import Metric
@@ -33,6 +33,14 @@ class LoadedMetric:
     def infos(self) -> dict[str, ScoreInfo]:
         """By their names in the run."""
         return {self.name(n): replace(i, name=self.name(n)) for n, i in self.own.items()}
+
+    def by_needs(self, *, by_over: bool) -> dict[frozenset[Need], list[str]]:
+        """Own names of the scores that `over` makes, or of those that a call makes, by what they need."""
+        groups: dict[frozenset[Need], list[str]] = {}
+        for name, info in self.own.items():
+            if info.by_over == by_over:
+                groups.setdefault(info.needs, []).append(name)
+        return groups
 
     @contextlib.contextmanager
     def blamed(self) -> Iterator[None]:

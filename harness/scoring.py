@@ -30,18 +30,10 @@ def score_batch(metrics: Sequence[LoadedMetric], generations: Sequence[Generatio
     scores: dict[str, Scores] = {}
     for metric in metrics:
         infos = metric.infos
-        for needs, names in _by_needs(metric):
+        for needs, names in metric.by_needs(by_over=False).items():
             found = _score_with(metric, frozenset(names), needs, generations, memo)
             scores.update({metric.name(n): replace(s, info=infos[metric.name(n)]) for n, s in found.items()})
     return scores
-
-
-def _by_needs(metric: LoadedMetric) -> Iterator[tuple[frozenset[Need], list[str]]]:
-    groups: dict[frozenset[Need], list[str]] = {}
-    for name, info in metric.own.items():
-        if info.scope != "corpus" or info.corpus == "statistics":
-            groups.setdefault(info.needs, []).append(name)
-    yield from groups.items()
 
 
 def _score_with(
@@ -163,15 +155,22 @@ def score(
         )
     registry = registry or Registry.load()
     loaded = load_metrics(metric_specs(metrics, registry), registry)
-    groups = regroup(generations)
-    parts = list(score_tables(loaded, groups, chunk=chunk))
+    try:
+        return _scored(loaded, regroup(generations), chunk)
+    finally:
+        for metric in loaded:
+            metric.close()
+
+
+def _scored(metrics: Sequence[LoadedMetric], groups: Groups, chunk: int) -> dict[str, Scores]:
+    parts = list(score_tables(metrics, groups, chunk=chunk))
     order = np.array([p for positions, _ in parts for p in positions], np.intp)
-    columns = joined([scores for _, scores in parts]) if parts else score_batch(loaded, [])
+    columns = joined([scores for _, scores in parts]) if parts else score_batch(metrics, [])
     columns = {n: reordered(s, np.argsort(order, kind="stable")) for n, s in columns.items()}
-    for metric in loaded:
+    for metric in metrics:
         for own_name, name in ((n, metric.name(n)) for n in metric.own):
             if name in columns:
                 columns[name] = replace(columns[name], corpus=corpus_value(metric, own_name, columns[name]))
         columns |= corpus_scope(metric, [g for _, g in groups.by_table()])
     references = frozenset(len(g.sample.references) for g in groups.generations)
-    return {n: finished(columns[n], references) for m in loaded for n in m.infos}
+    return {n: finished(columns[n], references) for m in metrics for n in m.infos}

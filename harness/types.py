@@ -164,6 +164,11 @@ class ScoreInfo:
     needs: frozenset[Need] = frozenset()
     tolerance: float = 0.0
 
+    @property
+    def by_over(self) -> bool:
+        """Whether the metric's `over` makes it: of corpus scope, and not from summed statistics."""
+        return self.scope == "corpus" and self.corpus != "statistics"
+
 
 @dataclass(frozen=True, slots=True)
 class NoValue:

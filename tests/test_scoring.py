@@ -440,3 +440,22 @@ def test_options_of_a_function_metric_are_in_its_signature():
 
     assert signature("x") == signature({"x": {"word": "please"}}) == "x|version:1"
     assert signature({"x": {"word": "thanks"}}) == 'x|version:1|options:{"word":"thanks"}'
+
+
+def test_what_a_metric_holds_is_let_go_of_also_when_it_fails():
+    closed = []
+
+    class Holding(Words):
+        def close(self):
+            closed.append(self)
+
+    class Failing(Holding):
+        def corpus_from(self, name, sums):
+            raise ZeroDivisionError
+
+    harness.score(THREE, ["words"], registry=registry_of(words=Holding))
+    assert len(closed) >= 1
+    closed.clear()
+    with pytest.raises(harness.PluginError):
+        harness.score(THREE, ["words"], registry=registry_of(words=Failing))
+    assert len(closed) >= 1
