@@ -30,7 +30,7 @@ if TYPE_CHECKING:
         RegisterTask,
         hookimpl,
     )
-    from harness.interfaces import CorpusMetric, CorpusScopeMetric, Metric, Model, Report, Task
+    from harness.interfaces import AnalysingMetric, CorpusMetric, CorpusScopeMetric, Metric, Model, Report, Task
     from harness.records import read_generations
     from harness.requires import require
     from harness.rewards import CompositeReward
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from harness.text import clean_text
     from harness.types import (
         STATUSES,
+        AnalysisTable,
         Batch,
         Completion,
         CorpusRule,
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
         Scores,
         Settings,
         Status,
+        Whole,
     )
 
 __version__ = "0.1.0"
@@ -83,7 +85,15 @@ _HOME = {
         "RegisterTask",
         "hookimpl",
     ),
-    "harness.interfaces": ("CorpusMetric", "CorpusScopeMetric", "Metric", "Model", "Report", "Task"),
+    "harness.interfaces": (
+        "AnalysingMetric",
+        "CorpusMetric",
+        "CorpusScopeMetric",
+        "Metric",
+        "Model",
+        "Report",
+        "Task",
+    ),
     "harness.records": ("read_generations",),
     "harness.rewards": ("CompositeReward",),
     "harness.store": ("Cell", "Group", "Rendered", "Run", "open_run"),
@@ -94,6 +104,7 @@ _HOME = {
     "harness.text": ("clean_text",),
     "harness.types": (
         "STATUSES",
+        "AnalysisTable",
         "Batch",
         "Completion",
         "CorpusRule",
@@ -110,6 +121,7 @@ _HOME = {
         "Scores",
         "Settings",
         "Status",
+        "Whole",
     ),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
@@ -121,7 +133,7 @@ __all__ = [  # noqa: RUF022  # by topic, in the order of `_HOME`
     "escaped", "visible",
     "DataError", "HarnessError", "IncompleteError", "PluginError", "RunError", "SuiteError", "UsageError",
     "RegisterMetric", "RegisterModel", "RegisterReport", "RegisterReward", "RegisterTask", "hookimpl",
-    "CorpusMetric", "CorpusScopeMetric", "Metric", "Model", "Report", "Task",
+    "AnalysingMetric", "CorpusMetric", "CorpusScopeMetric", "Metric", "Model", "Report", "Task",
     "read_generations",
     "CompositeReward",
     "Cell", "Group", "Rendered", "Run", "open_run",
@@ -130,8 +142,8 @@ __all__ = [  # noqa: RUF022  # by topic, in the order of `_HOME`
     "json_lines", "raw_lines", "shown", "unreadable",
     "Suite", "load_suite",
     "clean_text",
-    "STATUSES", "Batch", "Completion", "CorpusRule", "Generation", "Json", "Memo", "Message", "NoValue", "Preference",
-    "Request", "Reward", "Sample", "ScoreInfo", "Scores", "Settings", "Status",
+    "STATUSES", "AnalysisTable", "Batch", "Completion", "CorpusRule", "Generation", "Json", "Memo", "Message", "NoValue",
+    "Preference", "Request", "Reward", "Sample", "ScoreInfo", "Scores", "Settings", "Status", "Whole",
 ]  # fmt: skip
 
 

@@ -23,7 +23,7 @@ from harness.types import STATUSES, ScoreInfo, Scores
 if TYPE_CHECKING:
     from harness.loaded import LoadedMetric
     from harness.rewards import Composite
-    from harness.types import F64, Bool, Generation
+    from harness.types import F64, Bool, Generation, Whole
 
 TableKey = tuple[str, str]
 """(task, model)"""
@@ -72,16 +72,20 @@ def assess(
     read: Read,
     metrics: Sequence[LoadedMetric],
     composite: Composite | None,
+    whole: Whole,
     *,
     seed: int = 0,
     chunk: int = CHUNK,
 ) -> Table:
-    """The table of one task and one model. Neither `chunk` nor the order of batches changes a value."""
+    """The table of one task and one model. Neither `chunk` nor the order of batches changes a value.
+
+    `whole` is all samples of the task.
+    """
     parts: list[dict[str, Scores]] = []
     groups = _Groups()
     renormalised, guarded = 0, Counter[str]()
     for generations in chunks(read(), chunk):
-        scores = score_batch(metrics, generations)
+        scores = score_batch(metrics, generations, whole)
         if composite is not None:
             rewards = composite.rewards(scores)
             renormalised += sum(bool(r.left_out) for r in rewards)
@@ -89,12 +93,12 @@ def assess(
             scores |= composite.columns(rewards, scores)
         parts.append(scores)
         groups.add(generations)
-    columns = joined(parts) if parts else score_batch(metrics, [])
+    columns = joined(parts) if parts else score_batch(metrics, [], whole)
     if composite is not None:
         columns |= composite.signed(columns)
     faults: dict[str, str] = {}
     for metric in metrics:
-        columns |= _corpus_scope(metric, read, faults)
+        columns |= _corpus_scope(metric, read, whole, faults)
     columns = {n: finished(s, frozenset(groups.references)) for n, s in columns.items()}
     level = _Level(key, groups.numbers(), groups.texts, zlib.crc32("\0".join(key).encode()) ^ seed)
     order = list(infos_of(metrics, composite))
@@ -126,9 +130,9 @@ class _Groups:
         return np.repeat(np.array([order[c] for c in self._clusters], np.float64), self._sizes)
 
 
-def _corpus_scope(metric: LoadedMetric, read: Read, faults: dict[str, str]) -> dict[str, Scores]:
+def _corpus_scope(metric: LoadedMetric, read: Read, whole: Whole, faults: dict[str, str]) -> dict[str, Scores]:
     try:
-        return corpus_scope(metric, [_Rereading(read)])
+        return corpus_scope(metric, [_Rereading(read)], whole)
     except PluginError as error:
         lost = {n: i for n, i in metric.infos.items() if i.by_over}
         faults.update(dict.fromkeys(lost, clean_text(str(error))))

@@ -20,6 +20,7 @@ from harness.recording import record_run
 from harness.records import iter_generations
 from harness.registry import Registry
 from harness.run import Hooks, continue_run, default_folder, prepare, run_suite, score_run
+from harness.sources import RECORDED
 from harness.specs import cli_metric
 from harness.store import LOCAL, MANIFEST, Rendered, is_run, open_run, read_json
 from harness.strictjson import unreadable
@@ -256,7 +257,7 @@ def _digest(path: Path) -> str:
 def _named(generation: Generation, task: str) -> Generation:
     """Records need not say their task and model; tables do."""
     sample = generation.sample if generation.sample.task else replace(generation.sample, task=task)
-    return replace(generation, sample=sample, model=generation.model or "recorded")
+    return replace(generation, sample=sample, model=generation.model or RECORDED)
 
 
 def _present(outcome: Outcome, registry: Registry, as_json: bool) -> None:

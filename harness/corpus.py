@@ -15,7 +15,7 @@ import numpy as np
 from harness.columns import in_range
 from harness.errors import PluginError
 from harness.grouping import chunks, lacking, with_texts
-from harness.types import Batch, Generation, Memo, Need, ScoreInfo, Scores
+from harness.types import Batch, Generation, Memo, Need, ScoreInfo, Scores, Whole
 
 if TYPE_CHECKING:
     from harness.interfaces import CorpusMetric, CorpusScopeMetric
@@ -69,7 +69,7 @@ def _valid(value: float, info: ScoreInfo, metric: LoadedMetric) -> float:
     raise PluginError(f"{metric.spec.label}: the corpus value {value!r} of {info.name} is {bounds}")
 
 
-def corpus_scope(metric: LoadedMetric, tables: Sequence[Table], chunk: int = 64) -> dict[str, Scores]:
+def corpus_scope(metric: LoadedMetric, tables: Sequence[Table], whole: Whole, chunk: int = 64) -> dict[str, Scores]:
     """Scores of corpus scope that no statistics carry, over all generations of the tables.
 
     Raises PluginError where the metric fails. Generations that lack what a score needs are left out of it.
@@ -77,7 +77,7 @@ def corpus_scope(metric: LoadedMetric, tables: Sequence[Table], chunk: int = 64)
     found: dict[str, Scores] = {}
     for needs, names in metric.by_needs(by_over=True).items():
         batches = (
-            Batch(tuple(some), frozenset(names), Memo())
+            Batch(tuple(some), frozenset(names), Memo(), whole, metric.shared)
             for table in tables
             for some in chunks(_fit(table, needs), chunk)
         )

@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness import manifest as manifests
+from harness.analyses import analysed, missing_tables, write_tables
 from harness.assess import Table, TableKey, assess, infos_of
 from harness.errors import HarnessError
 from harness.export import write_corpus, write_rows
@@ -19,10 +21,10 @@ from harness.folders import begin, note_local, report_files
 from harness.journal import NAME as JOURNAL
 from harness.journal import Journal
 from harness.keys import SCHEMA_VERSION
-from harness.loaded import load_metrics
+from harness.loaded import LoadedMetric, load_metrics
 from harness.rewards import composite_from
 from harness.store import MANIFEST, SCORES, Rendered, Run, score_record, write_json
-from harness.types import Json, ScoreInfo, Spec
+from harness.types import Json, ScoreInfo, Spec, Whole
 
 if TYPE_CHECKING:
     from harness.registry import Registry
@@ -57,12 +59,15 @@ def score_and_report(
     """Scores, exports and reports of all that the journal (given where it is open already) holds."""
     start = time.monotonic()
     run = Run(folder, journal)
-    scored = _scored(run, suite, registry)
-    started = begin(folder, suite, registry, run.samples, run.journal.identity)
-    blank = _export(run, scored)
+    with _metrics(suite, registry) as metrics:
+        scored = _scored(run, suite, metrics)
+        started = begin(folder, suite, registry, run.samples, run.journal.identity)
+        blank = _export(run, scored)
+        analyses, no_analyses = analysed(Run(folder, run.journal), metrics)
+    write_tables(folder, analyses)
     lacking = list(_ungenerated(run))
     counts, faults = manifests.status_counts(scored.infos, scored.tables), manifests.corpus_faults(scored.tables)
-    missing = (*_torn(run.journal), *lacking, *_missing(blank, counts, faults))
+    missing = (*_torn(run.journal), *lacking, *_missing(blank, counts, faults), *missing_tables(no_analyses))
     finished = {
         **started,
         "state": "partial" if lacking else "scored",
@@ -76,6 +81,7 @@ def score_and_report(
         },
         "statuses": counts,
         "corpus_faults": faults,
+        "analysis_faults": no_analyses,
         "renormalised": sum(t.renormalised for t in scored.tables),
         "guarded": dict(sum((Counter(t.guarded) for t in scored.tables), Counter[str]())),
     }
@@ -89,21 +95,27 @@ def score_and_report(
     return Outcome(Run(folder, run.journal), rendered, missing)
 
 
-def _scored(run: Run, suite: Suite, registry: Registry) -> _Scored:
+@contextmanager
+def _metrics(suite: Suite, registry: Registry) -> Iterator[tuple[LoadedMetric, ...]]:
     metrics = load_metrics(suite.metric_specs(registry), registry)
-    composite = None
     try:
-        if suite.reward_spec is not None:
-            composite = composite_from(suite.reward_spec, infos_of(metrics, None))
-        there = {key[:2] for key in run.journal.index}  # of recorded tasks, not every model need have done each
-        tables = tuple(
-            assess(key, partial(run.generations, [key]), metrics, composite, seed=suite.generate.seed)
-            for key in _tables(run, suite)
-            if key in there
-        )
+        yield metrics
     finally:
         for metric in metrics:
             metric.close()
+
+
+def _scored(run: Run, suite: Suite, metrics: tuple[LoadedMetric, ...]) -> _Scored:
+    composite = None
+    if suite.reward_spec is not None:
+        composite = composite_from(suite.reward_spec, infos_of(metrics, None))
+    whole = {task: Whole.of(samples) for task, samples in run.samples.items()}
+    there = {key[:2] for key in run.journal.index}  # of recorded tasks, not every model need have done each
+    tables = tuple(
+        assess(key, partial(run.generations, [key]), metrics, composite, whole[key[0]], seed=suite.generate.seed)
+        for key in _tables(run, suite)
+        if key in there
+    )
     made_by = {m.name(own): (m.spec, own) for m in metrics for own in m.own}
     return _Scored(infos_of(metrics, composite), made_by, composite, tables)
 
@@ -160,9 +172,15 @@ def _torn(journal: Journal) -> Iterator[str]:
 
 def _ungenerated(run: Run) -> Iterator[str]:
     """What an interrupted run still lacks when it is scored as it is. Records need not hold every sample by each model."""
-    asked = sum(map(len, run.samples.values())) * len(run.models)
-    if "settings" in run.journal.identity and len(run.journal.index) < asked:
-        yield f"{asked - len(run.journal.index)} of {asked} generations were never made"
+    identity: Any = run.journal.identity
+    if "settings" not in identity:
+        return
+    recorded = identity.get("recorded", {})
+    tasks = [task for task in run.samples if task not in recorded]
+    asked = sum(len(run.samples[task]) for task in tasks) * sum("generation_key" in m for m in identity["models"])
+    made = sum(key[0] not in recorded for key in run.journal.index)
+    if made < asked:
+        yield f"{asked - made} of {asked} generations were never made"
 
 
 def _missing(

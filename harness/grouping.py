@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields, replace
 
 from harness.errors import DataError
-from harness.types import Completion, Generation, Need, Preference, Sample
+from harness.types import Completion, Generation, Need, Preference, Sample, Whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +89,11 @@ def check_same_sample(one: Sample, other: Sample) -> None:
         f"sample {one.id!r} of task {one.task!r} comes with different {' and '.join(different)}: "
         "give what is not the same different ids"
     )
+
+
+def whole_of(generations: Iterable[Generation]) -> Whole:
+    """Their samples, each once, in order of first sight."""
+    return Whole.of({(g.sample.task, g.sample.id): g.sample for g in generations}.values())
 
 
 def has_text(completion: Completion) -> bool:

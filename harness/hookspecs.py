@@ -55,7 +55,7 @@ class RegisterModel(Protocol):
 
 
 class RegisterTask(Protocol):
-    def __call__(self, name: str, factory: Callable[..., Task]) -> None: ...
+    def __call__(self, name: str, factory: Callable[..., Task], *, takes_path: bool = False) -> None: ...
 
 
 class RegisterReport(Protocol):
@@ -67,7 +67,8 @@ def register_metrics(register: RegisterMetric) -> None:
     """Register metrics: `register(name, factory, scores=("rouge1", "rougeL"))`.
 
     `factory(**options)` returns a `Metric`. `scores` are the names of its scores (default: its own name), known
-    without loading it, so that a suite that asks for `rougeL` finds `rouge`. They must be those of its `infos`.
+    without loading it, so that a suite that asks for `rougeL` finds `rouge`. They must be those of its `infos`, of
+    which options may leave some out. Where options name the scores, `"human.*"` stands for all that start so.
     """
 
 
@@ -93,8 +94,9 @@ def register_models(register: RegisterModel) -> None:
 def register_tasks(register: RegisterTask) -> None:
     """Register sources of samples: `register(name, factory)`, used in a suite as `source: NAME` or `NAME:REST`.
 
-    `factory(rest, **options)` returns a `Task`, a callable that gives rows. A path in `rest` is already absolute
-    where the suite gave one.
+    `factory(rest, **options)` returns a `Task`, a callable that gives rows. With `takes_path=True`, `rest` is the path
+    of a data file: the host looks for it (in the data folder, beside the suite, in the working folder), says where it
+    looked if it is not there, and hands on the absolute path.
     """
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from harness.store import Rendered, Run
-    from harness.types import F64, Batch, Completion, Json, Request, ScoreInfo, Scores, Settings
+    from harness.types import F64, AnalysisTable, Batch, Completion, Json, Request, ScoreInfo, Scores, Settings
 
 
 @runtime_checkable
@@ -46,6 +46,18 @@ class CorpusScopeMetric(Metric, Protocol):
 
     def over(self, batches: Iterable[Batch]) -> Mapping[str, Scores]:
         """All batches of one task and one model, once: `Scores` whose `corpus` is set (`values` stay empty)."""
+        ...
+
+
+@runtime_checkable
+class AnalysingMetric(Metric, Protocol):
+    """A metric that has something to say of a whole run, its other scores and its rewards included."""
+
+    def analyse(self, run: Run) -> Mapping[str, AnalysisTable]:
+        """Tables by name, made after all scores and rewards: `agreement` becomes `tables/agreement.csv`.
+
+        A metric under an `as:` name gives `tables/ALIAS.agreement.csv`. A table without rows is written too.
+        """
         ...
 
 

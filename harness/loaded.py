@@ -11,7 +11,7 @@ from harness.authoring import FunctionMetric
 from harness.errors import HarnessError, PluginError
 from harness.options import options_of
 from harness.registry import Registry, release, score_name
-from harness.types import Json, Need, ScoreInfo, Spec
+from harness.types import Json, Memo, Need, ScoreInfo, Spec
 
 if TYPE_CHECKING:
     from harness.interfaces import Metric
@@ -19,11 +19,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LoadedMetric:
-    """A metric, its spec, and the infos of its wanted scores by the metric's own names."""
+    """A metric, its spec, the infos of its wanted scores by the metric's own names, and what it shares with others."""
 
     spec: Spec
     metric: Metric
     own: Mapping[str, ScoreInfo]
+    shared: Memo
 
     def name(self, own_name: str) -> str:
         """What the run calls a score."""
@@ -59,9 +60,13 @@ class LoadedMetric:
 def load_metrics(
     specs: Iterable[Spec], registry: Registry, wanted: frozenset[str] | None = None
 ) -> tuple[LoadedMetric, ...]:
-    """The metrics of `specs`, each with its scores or those of them in `wanted` (names in the run)."""
+    """The metrics of `specs`, each with its scores or those of them in `wanted` (names in the run).
+
+    They share what they keep in `Batch.shared`, such as a model that two of them use.
+    """
     found: list[LoadedMetric] = []
     seen: set[str] = set()
+    shared = Memo()
     for spec in map(registry.resolved, specs):
         metric = _signed(registry.metric_with_infos(spec)[0], spec, registry)
         own = {i.name: i for i in metric.infos if wanted is None or score_name(spec, i.name) in wanted}
@@ -70,7 +75,7 @@ def load_metrics(
                 raise PluginError(f"two metrics give the score {name!r}: name one of them with `as`")
             seen.add(name)
         if own:
-            found.append(LoadedMetric(spec, metric, own))
+            found.append(LoadedMetric(spec, metric, own, shared))
     return tuple(found)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +10,7 @@ from harness.errors import DataError
 from harness.files import locked, sweep
 from harness.folders import make_folder, open_journal
 from harness.grouping import check_same_sample, chunks
-from harness.journal import Recorded
+from harness.journal import Journal, Recorded
 from harness.keys import sample_key, samples_key
 from harness.types import Generation, Json, Sample
 
@@ -39,10 +39,15 @@ def record_run(
         sweep(folder)
         journal = open_journal(folder, suite, registry, tasks, identity)
         journal.repair()
-        for some in chunks(read()):
-            records = [Recorded(sample_key(g.sample), g) for g in some]
-            if missing := [r for r in records if r.key not in journal.index]:  # by a process that was killed
-                journal.append(missing)
+        record(journal, read())
+
+
+def record(journal: Journal, generations: Iterable[Generation]) -> None:
+    """Into the journal, what is not there yet: a process may have been killed at it."""
+    for some in chunks(generations):
+        records = [Recorded(sample_key(g.sample), g) for g in some]
+        if missing := [r for r in records if r.key not in journal.index]:
+            journal.append(missing)
 
 
 def _survey(generations: Iterator[Generation]) -> tuple[dict[str, tuple[Sample, ...]], list[str]]:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from harness.interfaces import Metric, Model, Report, Task
 
 GROUP = "harness"
+FAMILY = ".*"
 ALLOWED = "HARNESS_PLUGINS"
 HOOKS: Mapping[str, Kind] = {
     "register_metrics": "metric",
@@ -72,6 +73,15 @@ class Entry:
     factory: Callable[..., Any]
     scores: tuple[str, ...]
     plugin: Plugin
+    takes_path: bool = False
+
+    def gives(self, score: str) -> bool:
+        """Whether a score is among those registered: by its name, or by a family such as `human.*`."""
+        return any(_covers(name, score) for name in self.scores)
+
+
+def _covers(registered: str, score: str) -> bool:
+    return score == registered or (registered.endswith(FAMILY) and score.startswith(registered[: -len("*")]))
 
 
 def score_name(spec: Spec, info_name: str) -> str:
@@ -134,7 +144,7 @@ class Registry:
     def owner_of(self, score: str) -> Spec | None:
         """The metric or reward function, with default options, that gives this score."""
         for entry in self.entries():
-            if score in entry.scores:
+            if entry.gives(score):
                 return Spec(entry.kind, entry.name)
         return None
 
@@ -232,7 +242,7 @@ class Registry:
         infos = _declared(metric, entry)
         if spec.kind == "reward" and len(infos) != 1:
             raise PluginError(f"{entry.plugin.owner}: reward {spec.name!r} must give one score, not {len(infos)}")
-        unknown = [i.name for i in infos if i.name not in entry.scores]
+        unknown = [i.name for i in infos if not entry.gives(i.name)]
         if spec.kind == "metric" and unknown:
             raise PluginError(
                 f"{entry.plugin.owner}: metric {spec.name!r} gives {unknown} but registered {list(entry.scores)}"
@@ -326,9 +336,14 @@ class _Loader:
             kind = HOOKS[hook]
 
             def register(
-                name: str, factory: Callable[..., object], scores: Iterable[str] = (), kind: Kind = kind
+                name: str,
+                factory: Callable[..., object],
+                scores: Iterable[str] = (),
+                *,
+                takes_path: bool = False,
+                kind: Kind = kind,
             ) -> None:
-                self._take(Entry(kind, name, factory, _scores(kind, name, scores), plugin))
+                self._take(Entry(kind, name, factory, _scores(kind, name, scores), plugin, takes_path))
 
             function(register)
 
@@ -338,7 +353,7 @@ class _Loader:
         for name in (entry.name, *entry.scores):
             _check_name(entry, name)
         for other in self.entries:
-            shared = set(other.scores) & set(entry.scores)
+            shared = {n for n in entry.scores if other.gives(n)} | {n for n in other.scores if entry.gives(n)}
             if (other.kind, other.name) == (entry.kind, entry.name):
                 raise HookFault(f"{entry.kind} {entry.name!r} is already registered by {other.plugin.owner}")
             if shared:
@@ -351,7 +366,10 @@ class _Loader:
 
 
 def _check_name(entry: Entry, name: object) -> None:
-    problem = column_name_problem(name) if entry.kind in _SCORING else name_problem(name)
+    if entry.kind in _SCORING and isinstance(name, str):
+        problem = column_name_problem(name.removesuffix(FAMILY))
+    else:
+        problem = name_problem(name)
     if problem:
         raise ValueError(f"{entry.kind} {entry.name!r} cannot be registered: {problem}")
 

@@ -9,26 +9,27 @@ missing. Generations are tied to what made them (identity); scores are made anew
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from harness import manifest as manifests
 from harness.datafiles import data_folder
-from harness.errors import HarnessError, UsageError
+from harness.errors import HarnessError, RunError, UsageError
 from harness.files import locked, sweep
 from harness.finish import Outcome, score_and_report
 from harness.folders import begin, decisive, make_folder, note_local, open_journal
 from harness.generate import Progress, generate
 from harness.journal import NAME as JOURNAL
-from harness.journal import Journal, Key
+from harness.journal import Journal, Key, Recorded
 from harness.keys import digest, generation_key, sample_key, samples_key, settings_json
+from harness.recording import record
 from harness.registry import release
-from harness.sources import model_spec, read_tasks
+from harness.sources import Data, model_spec, read_data
 from harness.store import MANIFEST, Run, read_json
-from harness.types import Json, Sample, Spec
+from harness.types import Generation, Json, Sample, Spec
 
 if TYPE_CHECKING:
     from harness.interfaces import Model
@@ -56,23 +57,46 @@ class Setup:
     registry: Registry
     samples: Samples
     models: Mapping[str, Model]
-    identity: Mapping[str, Json] = field(default_factory=dict)
+    recorded: Mapping[str, tuple[Generation, ...]] = field(default_factory=dict)
+    identity: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def to_generate(self) -> Samples:
+        """The samples of the tasks whose completions are not recorded."""
+        return {task: found for task, found in self.samples.items() if task not in self.identity.get("recorded", ())}
 
 
-def prepare(suite: Suite, registry: Registry, *, data: Path | None = None, samples: Samples | None = None) -> Setup:
-    """Reads the tasks (unless given) and makes the models. Raises before anything is written."""
-    if not suite.models or not (suite.tasks or samples):
-        lacking = "models" if not suite.models else "tasks"
+def prepare(suite: Suite, registry: Registry, *, data: Path | None = None, run: Run | None = None) -> Setup:
+    """Reads the tasks (but those of a `run` from its folder) and makes the models. Raises before anything is written."""
+    asked = not all(t.recorded for t in suite.tasks)
+    if not suite.tasks or (asked and not suite.models):
+        lacking = "tasks" if suite.models else "models"
         raise UsageError(f"suite {suite.name!r} names no {lacking}, so there is nothing to generate: add `{lacking}:`")
-    if samples is None:
-        folder = data_folder(data)
-        samples = read_tasks(suite.tasks, registry, suite.folder, folder)
+    read = _stored(run) if run else read_data(suite.tasks, registry, suite.folder, data_folder(data))
     specs = {s.label: model_spec(s, suite.folder) for s in suite.models}
     models = {label: registry.model(spec) for label, spec in specs.items()}
     with _released(models) as made:
-        identity = _identity(suite, registry, samples, models)
+        identity = _identity(suite, registry, read, models)
         made.clear()  # they go on, with what they may have loaded to know themselves
-    return Setup(suite, registry, samples, models, identity)
+    return Setup(suite, registry, read.samples, models, read.recorded, identity)
+
+
+def _stored(run: Run) -> Data:
+    """What a run's own folder holds. Raises RunError where its recorded completions were not all written."""
+    tasks: Any = run.journal.identity.get("recorded", {})
+    recorded = {task: tuple(run.generations(t for t in run.tables() if t[0] == task)) for task in tasks}
+    for task, found in recorded.items():
+        if _digest(found) != tasks[task]:
+            raise RunError(
+                f"{run.folder}: it was interrupted while the completions of the task {task!r} were written:"
+                " give the command that began it once more"
+            )
+    return Data(run.samples, recorded)
+
+
+def _digest(generations: Iterable[Generation]) -> str:
+    """Of completions, ratings and preferences, whatever the order of the records."""
+    return digest(sorted(Recorded(sample_key(g.sample), g).line().decode() for g in generations))
 
 
 @contextmanager
@@ -86,8 +110,8 @@ def _released(models: Mapping[str, Model]) -> Iterator[dict[str, Model]]:
             release(model, label)
 
 
-def _identity(suite: Suite, registry: Registry, samples: Samples, models: Mapping[str, Model]) -> dict[str, Json]:
-    records: list[Json] = []
+def _identity(suite: Suite, registry: Registry, read: Data, models: Mapping[str, Model]) -> dict[str, Json]:
+    records: list[dict[str, Json]] = []
     for spec in suite.models:
         plugin = registry.find("model", spec.name).plugin
         fingerprint = _fingerprint(models[spec.label], spec, registry)
@@ -102,8 +126,12 @@ def _identity(suite: Suite, registry: Registry, samples: Samples, models: Mappin
                 "generation_key": generation_key(fingerprint, suite.generate, adapter),
             }
         )
-    tasks: dict[str, Json] = {task: samples_key(found) for task, found in samples.items()}
-    return {"samples": tasks, "models": records, "settings": settings_json(suite.generate)}
+    labels = dict.fromkeys(g.model for found in read.recorded.values() for g in found)
+    records += [{"name": label} for label in labels if label not in models]
+    tasks: dict[str, Json] = {task: samples_key(found) for task, found in read.samples.items()}
+    identity: dict[str, Json] = {"samples": tasks, "models": records, "settings": settings_json(suite.generate)}
+    recorded: dict[str, Json] = {task: _digest(found) for task, found in read.recorded.items()}
+    return identity | ({"recorded": recorded} if recorded else {})
 
 
 def _fingerprint(model: Model, spec: Spec, registry: Registry) -> str:
@@ -141,6 +169,8 @@ def run_suite(
             keys = _keys(setup)
             due = bool(failed) or any(key not in journal.index for some in keys.values() for key in some)
             _note_edits(setup, folder, journal, due, score)
+            for found in setup.recorded.values():
+                record(journal, found)
             start = time.monotonic()
             _generate_all(setup, models, keys, journal, failed, hooks)
             local: dict[str, Json] = {"generate_seconds": round(time.monotonic() - start, 3)}
@@ -165,7 +195,7 @@ def _note_edits(setup: Setup, folder: Path, journal: Journal, due: bool, score: 
 
 def _keys(setup: Setup) -> Keys:
     """What the journal calls each generation."""
-    keys = {task: [sample_key(s) for s in samples] for task, samples in setup.samples.items()}
+    keys = {task: [sample_key(s) for s in samples] for task, samples in setup.to_generate.items()}
     return {(label, task): [(task, label, key) for key in keys[task]] for label in setup.models for task in keys}
 
 
@@ -175,7 +205,7 @@ def _generate_all(
     """Model after model, each let go of (taken out of `models`) after its last task: only one need be in memory."""
     n = setup.suite.generate.n
     for label in setup.models:
-        for task, samples in setup.samples.items():
+        for task, samples in setup.to_generate.items():
             there = sum(key in journal.index and key not in failed for key in keys[label, task])
             progress = hooks.generating(task, label, len(samples) * n, there * n)
             generate(models[label], label, samples, setup.suite.generate, journal, progress, failed)
@@ -192,7 +222,7 @@ def continue_run(
     score: bool = True,
 ) -> Outcome:
     """Take up a run from its own folder: its samples are there, so the data it came from need not be."""
-    setup = prepare(suite, registry, samples=Run(folder).samples)
+    setup = prepare(suite, registry, run=Run(folder))
     return run_suite(setup, folder, hooks=hooks, retry_failed=retry_failed, score=score)
 
 

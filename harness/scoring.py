@@ -15,33 +15,35 @@ import numpy as np
 from harness.columns import CODE, BrokenAnswer, checked, concatenated, reordered, spread
 from harness.corpus import corpus_scope, corpus_value, finished
 from harness.errors import UsageError
-from harness.grouping import Groups, chunks, has_text, lacking, regroup, with_texts
+from harness.grouping import Groups, chunks, has_text, lacking, regroup, whole_of, with_texts
 from harness.loaded import LoadedMetric, load_metrics
 from harness.registry import Registry
 from harness.text import clean_text
-from harness.types import Batch, Completion, Generation, Json, Memo, Need, Scores
+from harness.types import Batch, Completion, Generation, Json, Memo, Need, Scores, Whole
 
 CHUNK = 64  # groups per batch; any other number gives the same values
 
 
-def score_batch(metrics: Sequence[LoadedMetric], generations: Sequence[Generation]) -> dict[str, Scores]:
-    """Every score of whole groups of one task and one model, one value per completion, also those without a text."""
+def score_batch(
+    metrics: Sequence[LoadedMetric], generations: Sequence[Generation], whole: Whole | None = None
+) -> dict[str, Scores]:
+    """Every score of whole groups of one task and one model, one value per completion, also those without a text.
+
+    `whole`: all samples whose scores will stand in one column; left out, those given.
+    """
+    whole = whole or whole_of(generations)
     memo = Memo()
     scores: dict[str, Scores] = {}
     for metric in metrics:
         infos = metric.infos
         for needs, names in metric.by_needs(by_over=False).items():
-            found = _score_with(metric, frozenset(names), needs, generations, memo)
+            found = _score_with(metric, needs, generations, Batch((), frozenset(names), memo, whole, metric.shared))
             scores.update({metric.name(n): replace(s, info=infos[metric.name(n)]) for n, s in found.items()})
     return scores
 
 
 def _score_with(
-    metric: LoadedMetric,
-    names: frozenset[str],
-    needs: frozenset[Need],
-    generations: Sequence[Generation],
-    memo: Memo,
+    metric: LoadedMetric, needs: frozenset[Need], generations: Sequence[Generation], empty: Batch
 ) -> dict[str, Scores]:
     positions: list[int] = []
     blanks: dict[int, tuple[int, str]] = {}
@@ -60,8 +62,8 @@ def _score_with(
         if kept.completions and not lacks:
             fit.append(kept)
         start += len(generation.completions)
-    made = _guarded(metric, Batch(tuple(fit), names, memo)) if fit else _unscored(metric, names)
-    return {n: spread(made[n], positions, blanks, start) for n in sorted(names)}
+    made = _guarded(metric, replace(empty, generations=tuple(fit))) if fit else _unscored(metric, empty)
+    return {n: spread(made[n], positions, blanks, start) for n in sorted(empty.wanted)}
 
 
 def _no_text(completion: Completion) -> tuple[int, str]:
@@ -70,15 +72,14 @@ def _no_text(completion: Completion) -> tuple[int, str]:
     return CODE[status], f"{what}: {completion.reason or 'it did not say why'}"
 
 
-def _unscored(metric: LoadedMetric, names: frozenset[str]) -> Mapping[str, Scores]:
+def _unscored(metric: LoadedMetric, empty: Batch) -> Mapping[str, Scores]:
     """What a metric says of nothing: its signature, which must not depend on whether there was something to score."""
     try:
-        return _answer(metric, Batch((), names, Memo()))
+        return _answer(metric, empty)
     except KeyboardInterrupt:
         raise
     except BaseException:  # a metric need not know what to do with an empty batch
-        empty = np.empty(0)
-        return {n: Scores(metric.own[n], "", empty, np.empty(0, np.uint8)) for n in names}
+        return {n: Scores(metric.own[n], "", np.empty(0), np.empty(0, np.uint8)) for n in empty.wanted}
 
 
 def _guarded(metric: LoadedMetric, batch: Batch) -> Mapping[str, Scores]:
@@ -124,11 +125,12 @@ def score_tables(
     metrics: Sequence[LoadedMetric], groups: Groups, *, chunk: int = CHUNK
 ) -> Iterator[tuple[list[int], dict[str, Scores]]]:
     """(positions, scores) of some whole groups of one task and model at a time, for all of them."""
+    whole = whole_of(groups.generations)
     for positions, generations in groups.by_table():
         start = 0
         for some in chunks(generations, chunk):
             size = sum(len(g.completions) for g in some)
-            yield positions[start : start + size], score_batch(metrics, some)
+            yield positions[start : start + size], score_batch(metrics, some, whole)
             start += size
 
 
@@ -171,6 +173,6 @@ def _scored(metrics: Sequence[LoadedMetric], groups: Groups, chunk: int) -> dict
         for own_name, name in ((n, metric.name(n)) for n in metric.own):
             if name in columns:
                 columns[name] = replace(columns[name], corpus=corpus_value(metric, own_name, columns[name]))
-        columns |= corpus_scope(metric, [g for _, g in groups.by_table()])
+        columns |= corpus_scope(metric, [g for _, g in groups.by_table()], whole_of(groups.generations))
     references = frozenset(len(g.sample.references) for g in groups.generations)
     return {n: finished(columns[n], references) for m in metrics for n in m.infos}

@@ -7,6 +7,7 @@
     segments.csv         one row per completion; segments.parquet holds the same and the reasons
     corpus.csv           one row per task, model and score, with its interval
     statistics.parquet   sufficient statistics, where a metric keeps them, one row per completion as well
+    tables/NAME.csv      what metrics found out about the whole run (see `analyses`)
     local.json           timings and places on this machine: the only file that differs between equal runs
 
 The folder is readable by its owner only. Every JSON file holds `schema_version`.
@@ -26,6 +27,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.analyses import read_tables
 from harness.assess import CorpusRow, TableKey
 from harness.csvsafe import plain_cell
 from harness.errors import DataError, RunError, nearest
@@ -44,7 +46,7 @@ from harness.journal import Journal
 from harness.keys import SCHEMA_VERSION, sample_key
 from harness.records import generation_of, record_of
 from harness.strictjson import loads, read_lines
-from harness.types import Generation, Json, Sample, ScoreInfo, Scores, Spec, Status
+from harness.types import AnalysisTable, Generation, Json, Sample, ScoreInfo, Scores, Spec, Status
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -196,6 +198,11 @@ class Run:
     def corpus(self) -> tuple[CorpusRow, ...]:
         with (self.folder / CORPUS).open(encoding="utf-8", newline="") as file:
             return tuple(map(_corpus_row, csv.DictReader(file)))
+
+    @cached_property
+    def analyses(self) -> Mapping[str, AnalysisTable]:
+        """What metrics found out about the whole run, by name: `tables/NAME.csv`."""
+        return read_tables(self.folder)
 
     @property
     def models(self) -> list[str]:

@@ -30,7 +30,10 @@ Combine = Literal["weighted_mean", "weighted_sum", "product", "min"]
 
 @dataclass(frozen=True, slots=True)
 class TaskSpec:
-    """Where samples come from. `source` is a task plugin (`NAME`, `NAME:REST`) or a path."""
+    """Where samples come from. `source` is a task plugin (`NAME`, `NAME:REST`) or a path.
+
+    The rows of a `recorded` one are records with completions: nothing is generated for it.
+    """
 
     name: str
     source: str
@@ -40,6 +43,7 @@ class TaskSpec:
     language: str | None = None
     limit: int | None = None
     options: Mapping[str, Json] = field(default_factory=dict)
+    recorded: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -198,12 +198,18 @@ class _Builder:
             language=task.language,
             limit=task.limit,
             options=task.options,
+            recorded=task.recorded,
         )
         self._draft.tasks.append(Placed(spec, path, (*path, "options")))
 
     def _prompted(self, task: Task, columns: Fields, path: KeyPath) -> None:
         from harness.tasks import parse_template
 
+        if task.recorded:
+            for key, given in (("fields", columns), ("template", task.template), ("system", task.system)):
+                if given:
+                    self._problems.add((*path, key), "a recorded task's rows say themselves what they are; remove it")
+            return
         if task.template is not None:
             try:
                 parse_template(task.template)

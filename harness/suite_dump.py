@@ -46,7 +46,7 @@ def _task(task: TaskSpec) -> dict[str, Any]:
     }
     data: dict[str, Any] = {"name": task.name, "source": task.source, "fields": _fields(task.fields)}
     data |= {key: value for key, value in optional.items() if value is not None}
-    return data | {"options": _plain(task.options)}
+    return data | {"options": _plain(task.options)} | ({"recorded": True} if task.recorded else {})
 
 
 def _fields(fields: Fields) -> dict[str, Any]:

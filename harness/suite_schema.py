@@ -145,6 +145,8 @@ class Task(_Section):
     """At most this many samples."""
     options: dict[str, Any] = Field(default_factory=dict)
     """Options of the task plugin or of the file's format."""
+    recorded: bool = False
+    """Whether rows are records with completions, as `harness score FILE` reads them: no model is asked."""
 
 
 class Generate(_Section):

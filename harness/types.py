@@ -7,7 +7,8 @@ scores into one `Reward` per completion. `None` means "no value" everywhere and 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias, TypeVar
 
@@ -111,18 +112,33 @@ class Generation:
 
 
 class Memo:
-    """What metrics of one batch share: tokens, embeddings. Lives as long as the batch and never on disk."""
+    """What metrics share: tokens and embeddings of a batch, or models while a run lasts. Never on disk."""
 
-    __slots__ = ("_values",)
+    __slots__ = ("_lock", "_values")
 
     def __init__(self) -> None:
         self._values: dict[object, object] = {}
+        self._lock = threading.RLock()  # a reward's threads share its models, and one making asks for another
 
     def get(self, key: object, make: Callable[[], T]) -> T:
-        """The value under `key`, made at first use. Use a tuple that starts with what was computed and how."""
-        if key not in self._values:
-            self._values[key] = make()
-        return self._values[key]  # type: ignore[return-value]  # a key names one type of value by agreement
+        """The value under `key`, made once, at first use. Use a tuple that starts with what was computed and how."""
+        with self._lock:
+            if key not in self._values:
+                self._values[key] = make()
+            return self._values[key]  # type: ignore[return-value]  # a key names one type of value by agreement
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Whole:
+    """All samples whose scores stand in one column: what a batch is a part of. `languages`: None where one names none."""
+
+    samples: tuple[Sample, ...] = ()
+    languages: frozenset[str | None] = frozenset()
+
+    @classmethod
+    def of(cls, samples: Iterable[Sample]) -> Whole:
+        found = tuple(samples)
+        return cls(found, frozenset(s.language for s in found))
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,11 +147,21 @@ class Batch:
 
     `wanted` holds the names of the scores asked for, every one of which can be had for every generation here
     (its `needs` are met). Values are returned flat: all completions of the first generation, then of the next.
+
+    `whole` is what this batch is a part of: a signature may depend on its languages, and must not on the samples that
+    happen to be here. Left out, these are the whole.
+    `memo` lives as long as the batch, `shared` as long as the metrics that were loaded together: keep models there.
     """
 
     generations: tuple[Generation, ...]
     wanted: frozenset[str] = frozenset()
     memo: Memo = field(default_factory=Memo, compare=False)
+    whole: Whole = field(default=Whole(), compare=False)
+    shared: Memo = field(default_factory=Memo, compare=False)
+
+    def __post_init__(self) -> None:
+        if not self.whole.samples:
+            object.__setattr__(self, "whole", Whole.of(g.sample for g in self.generations))
 
     @property
     def texts(self) -> list[str]:
@@ -204,6 +230,14 @@ class Scores:
 
     def status_of(self, index: int) -> Status:
         return STATUSES[int(self.status[index])]
+
+
+@dataclass(frozen=True, slots=True)
+class AnalysisTable:
+    """What a metric found out about a whole run: rows of numbers, texts and None (no value), all as long as `columns`."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[float | int | str | None, ...], ...]
 
 
 @dataclass(frozen=True, slots=True)

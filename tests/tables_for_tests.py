@@ -13,7 +13,7 @@ from harness.loaded import load_metrics
 from harness.registry import Registry
 from harness.rewards import composite_from
 from harness.suite import RewardSpec, TermSpec
-from harness.types import Completion, Generation, Sample, ScoreInfo, Spec
+from harness.types import Completion, Generation, Sample, ScoreInfo, Spec, Whole
 
 METRICS: tuple[Any, ...] = ("bleu", "chrf", "rouge", "diversity", "sentiment", "length", "exact")
 REWARD = RewardSpec(
@@ -46,7 +46,9 @@ def table_of(registry: Registry, found: Sequence[Generation], chunk: int = 64) -
     composite = composite_from(REWARD, infos_of(scorers, None))
     first = found[0]
     key = (first.sample.task, first.model)
-    return assess(key, lambda: iter(found), scorers, composite, seed=5, chunk=chunk), infos_of(scorers, composite)
+    return assess(key, lambda: iter(found), scorers, composite, Whole(), seed=5, chunk=chunk), infos_of(
+        scorers, composite
+    )
 
 
 def bits(values: Any) -> list[str]:

@@ -18,10 +18,10 @@ GENERATIONS = [generation(str(i), *("w " * (1 + (i * j) % 5) for j in range(1, 4
 
 
 def table_of(factory, generations=GENERATIONS, **options):
-    from harness.types import Spec
+    from harness.types import Spec, Whole
 
     scorers = load_metrics([Spec("metric", "words")], registry_of(words=factory))
-    return assess(("t", "m"), lambda: iter(generations), scorers, None, **options)
+    return assess(("t", "m"), lambda: iter(generations), scorers, None, Whole(), **options)
 
 
 def row(table, score):

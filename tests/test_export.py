@@ -34,7 +34,7 @@ from harness.keys import sample_key
 from harness.loaded import load_metrics
 from harness.registry import Registry
 from harness.rewards import composite_from
-from harness.types import STATUSES, Completion, Generation, NoValue, Sample, ScoreInfo, Scores, Spec
+from harness.types import STATUSES, Completion, Generation, NoValue, Sample, ScoreInfo, Scores, Spec, Whole
 
 from .tables_for_tests import METRICS, REWARD, bits, generations, table_of
 
@@ -100,7 +100,7 @@ def test_the_signature_of_a_reward_follows_from_those_of_its_scores(registry: Re
     stemmed = load_metrics([Spec("metric", "rouge", options={"use_stemmer": True}), Spec("metric", "diversity"),
                             Spec("metric", "sentiment")], registry)  # fmt: skip
     composite = composite_from(REWARD, infos_of(stemmed, None))
-    other = assess(("t", "m"), lambda: iter(found), stemmed, composite)
+    other = assess(("t", "m"), lambda: iter(found), stemmed, composite, Whole())
     assert other.scores["reward"].signature.rpartition(":")[0] == scores["reward"].signature.rpartition(":")[0]
     assert other.scores["reward"].signature != scores["reward"].signature
 

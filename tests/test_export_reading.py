@@ -13,7 +13,7 @@ from harness.assess import assess, infos_of
 from harness.export import SEGMENTS_PARQUET, read_columns, write_rows
 from harness.loaded import load_metrics
 from harness.registry import Registry
-from harness.types import Scores, Spec
+from harness.types import Scores, Spec, Whole
 
 from .tables_for_tests import METRICS, bits, generations, table_of
 
@@ -54,7 +54,7 @@ def test_scores_of_the_corpus_that_statistics_carry_are_read_back_too(tmp_path: 
     for folder, references in ((tmp_path / "some", ("good",)), (tmp_path / "none", ())):
         folder.mkdir()
         found = [replace(g, sample=replace(g.sample, references=references)) for g in generations(8)]
-        table = assess(("t", "m"), lambda some=found: iter(some), metrics, None)  # type: ignore[misc]
+        table = assess(("t", "m"), lambda some=found: iter(some), metrics, None, Whole())  # type: ignore[misc]
         write_rows(folder, infos, [table], found)
         assert table.scores["f1"].reasons
         columns = read_columns(folder, infos, "t", "m")

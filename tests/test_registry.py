@@ -319,3 +319,33 @@ def test_an_unknown_name_in_either_list_is_an_error(shelf: Shelf, monkeypatch: p
     monkeypatch.setenv("HARNESS_PLUGINS", "good,othr")
     with pytest.raises(UsageError, match=r"^HARNESS_PLUGINS: there is no plugin 'othr'; did you mean 'other'\?$"):
         shelf.load()
+
+
+FAMILY = """
+import harness
+from types import SimpleNamespace
+
+def make(*, names: list[str] = []):
+    infos = tuple(harness.ScoreInfo(f"fam.{n}") for n in ("first", *names))
+    return SimpleNamespace(infos=infos, __call__=None)
+
+@harness.hookimpl
+def register_metrics(register):
+    register("fam", make, scores=("fam.first", "fam.*"))
+"""
+
+
+def test_options_may_name_scores_of_a_registered_family(shelf: Shelf):
+    registry = shelf.add("family", FAMILY).load()
+    assert [i.name for i in registry.infos(spec("fam", names=["x"]))] == ["fam.first", "fam.x"]
+    owner = registry.owner_of("fam.anything")
+    assert owner is not None
+    assert owner.name == "fam"
+    assert registry.owner_of("family") is None
+    assert registry.owner_of("fam") is None
+
+
+def test_what_lies_in_anothers_family_is_taken(shelf: Shelf):
+    shelf.add("family", FAMILY).add("member", metric("other", scores='("fam.mine",)'))
+    with pytest.raises(PluginError, match=r"'fam\.mine', already registered|'fam\.\*', already registered"):
+        shelf.load()

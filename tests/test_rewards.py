@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import harness
 from harness.rewards import Composite, Guard, Term, combine, composite_from
 from harness.suite import GuardSpec, RewardSpec, TermSpec, parse_suite
-from harness.types import Completion, Generation, Sample, ScoreInfo
+from harness.types import Completion, Generation, Sample, ScoreInfo, Whole
 
 ABSTAIN = ("abstain", "no references")
 ERROR = ("error", "it broke")
@@ -264,7 +264,7 @@ def test_the_report_and_the_reward_are_the_same_object():
     generations = [group(str(i), f"hello number {i}", "there my friend", "hello") for i in range(20)]
     scorers = load_metrics(suite.metric_specs(registry), registry)
     composite = composite_from(suite.reward_spec, {n: i for s in scorers for n, i in s.infos.items()})
-    table = assess(("t", "m"), lambda: iter(generations), scorers, composite, chunk=7)
+    table = assess(("t", "m"), lambda: iter(generations), scorers, composite, Whole(), chunk=7)
     assert table.scores["reward"].segment == [r.total for r in suite.reward()(generations)]
 
 

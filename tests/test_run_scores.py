@@ -24,7 +24,7 @@ from harness.rewards import composite_from
 from harness.run import score_run
 from harness.store import Run, open_run, read_json
 from harness.suite import Suite, parse_suite
-from harness.types import Json, Spec
+from harness.types import Json, Spec, Whole
 
 from .runs_for_tests import (
     SUITE,
@@ -197,7 +197,7 @@ def test_scores_come_back_as_they_were_computed(scored: Run) -> None:
     metrics = load_metrics(suite.metric_specs(registry), registry)
     composite = composite_from(suite.reward_spec, infos_of(metrics, None))
     for table in [("t", "probe"), ("t", "echo")]:
-        computed = assess(table, partial(scored.generations, [table]), metrics, composite).scores
+        computed = assess(table, partial(scored.generations, [table]), metrics, composite, Whole()).scores
         found = scored.scores(*table)
         assert list(found) == list(computed) == list(scored.infos)
         for name, scores in computed.items():

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import harness
-from harness import NoValue, ScoreInfo, scores_from
+from harness import Batch, Completion, Generation, NoValue, Sample, ScoreInfo, score, scores_from
 from harness.columns import Reasons
 from harness.grouping import regroup, with_texts
 from harness.types import STATUSES
@@ -459,3 +459,29 @@ def test_what_a_metric_holds_is_let_go_of_also_when_it_fails():
     with pytest.raises(harness.PluginError):
         harness.score(THREE, ["words"], registry=registry_of(words=Failing))
     assert len(closed) >= 1
+
+
+def test_a_batch_knows_what_it_is_a_part_of_and_metrics_share_what_lasts():
+    seen: list[tuple[frozenset[str | None], tuple[str, ...]]] = []
+    made: list[int] = []
+
+    def values(batch: Batch) -> list[float | NoValue | None]:
+        seen.append((batch.whole.languages, tuple(s.id for s in batch.whole.samples)))
+        batch.shared.get("model", lambda: made.append(1))
+        return [0.5] * batch.size
+
+    groups = [
+        Generation(Sample(i, language=language), "m", (Completion("x"),))
+        for i, language in (("a", "en"), ("b", "zh"), ("c", None))
+    ]
+    registry = registry_of(x=lambda: values_metric(values))
+    score(groups, ["x", {"x": {}, "as": "y"}], registry=registry, chunk=1)
+    assert set(seen) == {(frozenset(["en", "zh", None]), ("a", "b", "c"))}
+    assert len(seen) == 6
+    assert made == [1]
+
+
+def test_a_batch_made_by_hand_is_its_own_whole():
+    batch = Batch((Generation(Sample("a", language="en"), "m", (Completion("x"),)),))
+    assert batch.whole.languages == {"en"}
+    assert [s.id for s in batch.whole.samples] == ["a"]

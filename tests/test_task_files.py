@@ -34,7 +34,7 @@ def refusal(path: Path, content: str | bytes) -> str:
 
 def registered(plugin: object) -> dict[str, Callable[..., Task]]:
     found: dict[str, Callable[..., Task]] = {}
-    plugin.register_tasks(register=found.__setitem__)  # type: ignore[attr-defined]
+    plugin.register_tasks(register=lambda name, factory, **_: found.__setitem__(name, factory))  # type: ignore[attr-defined]
     return found
 
 

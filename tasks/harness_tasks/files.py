@@ -7,12 +7,12 @@ the columns.
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeAlias, cast
 
-from harness import DataError, Json, Task, hookimpl, json_lines, raw_lines, shown, unreadable
+from harness import DataError, Json, RegisterTask, Task, hookimpl, json_lines, raw_lines, shown, unreadable
 
 if TYPE_CHECKING:
     import pyarrow.parquet
@@ -26,8 +26,8 @@ _BATCH_ROWS: Final = 1024
 
 
 @hookimpl
-def register_tasks(register: Callable[[str, Callable[..., Task]], None]) -> None:
-    register("file", file_task)
+def register_tasks(register: RegisterTask) -> None:
+    register("file", file_task, takes_path=True)
 
 
 def file_task(rest: str, *, quotes: bool = True) -> Task:
