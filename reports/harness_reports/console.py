@@ -1,8 +1,9 @@
 """The console report: what a run found, as tables that fit the terminal.
 
-One table per task: scores down, models across, each value with its bootstrap interval, the reward and its
-terms set apart. Below stand the statuses that are not `ok` with their most frequent reasons. All text from
-data is shown through `harness.display.visible` as plain text, never as markup.
+Scores down, models across, each value with its bootstrap interval, the reward and its terms set apart: one table of all
+tasks where the terminal is wide enough, else one per task. Below stand agreement with people and other small tables that
+metrics made of the run, then the statuses that are not `ok` with their most frequent reasons. All text from data is shown
+through `harness.display.visible` as plain text, never as markup.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from harness import hookimpl, visible
+from harness_reports.analyses import agreements, others
 from harness_reports.view import (
     FINISHED,
     Column,
@@ -33,13 +35,19 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-    from harness import Rendered, Report, Run
+    from harness import AnalysisTable, Rendered, Report, Run
+    from harness_reports.analyses import Agreement
 
 LABEL_WIDTH = 22
 LEVEL_WIDTH = 6
 GAP = 2
 MODEL_WIDTH = 8
 HEADER_WIDTH = 28
+DIMENSION_WIDTH = 12
+MOST_ROWS = 30  # of a table about the whole run; a longer one is named with its file
+
+Key = tuple[str, str]
+"""(task, model)"""
 
 
 @hookimpl
@@ -73,14 +81,21 @@ class Summary:
         self.view = view(run)
         self.manifest = run.manifest
         self.statuses = statuses(run)
+        self.agreements = tuple(agreements(run))
+        self.others = tuple(others(run))
         self.tally = tally(run) if any(not_ok(counts) for counts in self.statuses.values()) else Tally()
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         yield self._heading()
-        for task in self.view.tasks:
-            yield from self._task(task, options.max_width)
+        tables = [tuple((task, model) for model in self.view.models_of(task)) for task in self.view.tasks]
+        every = tuple(key for table in tables for key in table)
+        if len(tables) > 1 and self._fits(every, options.max_width):
+            tables = [every]
+        for keys in tables:
+            yield from self._scores(keys, options.max_width)
         if self.view.corpus:
             yield self._legend()
+        yield from self._analyses()
         yield from self._without_value()
         yield from self._warnings()
 
@@ -94,42 +109,52 @@ class Summary:
         heading.append("  " + ", ".join(parts), style="not bold dim")
         return heading
 
-    def _task(self, task: str, width: int) -> RenderResult:
+    def _cells(self, keys: tuple[Key, ...]) -> dict[Key, Cells]:
+        return {key: Cells(self.view, *key) for key in keys}
+
+    def _columns(self, cells: Mapping[Key, Cells]) -> list[Column]:
+        return [c for c in self.view.columns if any(c.name in found.values for found in cells.values())]
+
+    def _label_width(self, columns: list[Column]) -> int:
+        return min(LABEL_WIDTH, max(len(visible(_label(c, self.manifest))) for c in columns))
+
+    def _fits(self, keys: tuple[Key, ...], width: int) -> bool:
+        """Whether all of these stand side by side with one line a row."""
+        cells = self._cells(keys)
+        columns = self._columns(cells)
+        if not columns:
+            return False
+        taken = sum(c.width(False, 0) + GAP for c in cells.values())
+        return self._label_width(columns) + GAP + LEVEL_WIDTH + taken <= width
+
+    def _scores(self, keys: tuple[Key, ...], width: int) -> RenderResult:
+        """Tables of these tasks and models."""
         from rich.text import Text
 
-        models = self.view.models_of(task)
-        cells = {model: Cells(self.view, task, model) for model in models}
-        columns = [c for c in self.view.columns if any(c.name in cells[model].values for model in models)]
+        cells = self._cells(keys)
+        columns = self._columns(cells)
         if not columns:
             return
-        label_width = min(LABEL_WIDTH, max(len(visible(_label(c, self.manifest))) for c in columns))
+        tasks = {task for task, _ in keys}
+        label_width = self._label_width(columns)
         room = width - label_width - GAP - LEVEL_WIDTH
         roomy, tight, stacked = (
-            {model: cells[model].width(*how) for model in models}
-            for how in ((False, HEADER_WIDTH), (False, 0), (True, 0))
+            {key: cells[key].width(*how) for key in keys} for how in ((False, HEADER_WIDTH), (False, 0), (True, 0))
         )
         # Two lines a row only where that brings all models into one table; else more tables read better.
         widths = next((w for w in (roomy, tight, stacked) if sum(w.values()) + GAP * len(w) <= room), tight)
-        for part in _parts(models, widths, room):
+        for part in _parts(keys, widths, room):
             yield Text()
-            table = self._table(task, label_width)
-            for model in part:
-                table.add_column(plain(model), overflow="fold", width=widths[model])
-            self._fill(table, columns, [cells[model] for model in part], widths is stacked)
+            table = self._table("" if len(tasks) > 1 else part[0][0], label_width)
+            for task, model in part:
+                head = Text("\n", overflow="fold").join([plain(task), plain(model)]) if len(tasks) > 1 else plain(model)
+                table.add_column(head, overflow="fold", width=widths[task, model])
+            self._fill(table, columns, [cells[key] for key in part], widths is stacked)
             yield table
 
-    def _table(self, task: str, label_width: int) -> Table:
-        from rich import box
-        from rich.table import Table
-
-        table = Table(
-            box=box.SIMPLE_HEAD,
-            show_edge=False,
-            pad_edge=False,
-            padding=(0, GAP - 1, 0, 0),
-            header_style="bold",
-        )
-        table.add_column(plain(task), max_width=label_width, overflow="fold")
+    def _table(self, head: str, label_width: int) -> Table:
+        table = _grid()
+        table.add_column(plain(head), max_width=label_width, overflow="fold")
         table.add_column("level", style="dim", width=LEVEL_WIDTH)
         return table
 
@@ -153,6 +178,23 @@ class Summary:
         if any(self.view.partial(row) for row in self.view.corpus.values()):
             parts.append("n: how many have a value, where not all do.")
         return Text("\n" + " ".join(parts), style="dim")
+
+    def _analyses(self) -> RenderResult:
+        from rich.text import Text
+
+        for agreement in self.agreements:
+            yield Text()
+            yield plain(agreement.title, "bold")
+            yield _agreement_table(agreement)
+        if self.agreements:
+            yield Text("All coefficients with their intervals: tables/agreement.csv", style="dim")
+        for name, table in self.others:
+            yield Text()
+            if len(table.rows) > MOST_ROWS:
+                yield plain(f"{name}: {len(table.rows):,} rows in tables/{name}.csv", "dim")
+            elif table.rows:
+                yield plain(name, "bold")
+                yield _plain_table(table)
 
     def _without_value(self) -> RenderResult:
         from rich.table import Table
@@ -192,6 +234,8 @@ class Summary:
         for fault in rows(self.manifest.get("corpus_faults")):
             where = f"{text(fault.get('score'))} of {text(fault.get('task'))} by {text(fault.get('model'))}: no corpus value"
             yield plain(f"{where}: {text(fault.get('reason'))}", "yellow")
+        for name, reason in mapping(self.manifest.get("analysis_faults")).items():
+            yield plain(f"{name} could not analyse the run: {text(reason)}", "yellow")
         for plugin in rows(self.manifest.get("plugins")):
             if plugin.get("state") == "broken":
                 yield plain(f"plugin {text(plugin.get('name'))} is broken: {text(plugin.get('error'))}", "yellow")
@@ -206,17 +250,46 @@ def _label(column: Column, manifest: Mapping[str, object]) -> str:
     return f"  {column.label}"
 
 
-def _parts(models: tuple[str, ...], widths: Mapping[str, int], room: int) -> list[list[str]]:
-    """The models in as many tables as the room asks for, in order, at least one in each."""
-    parts: list[list[str]] = []
+def _parts(keys: tuple[Key, ...], widths: Mapping[Key, int], room: int) -> list[list[Key]]:
+    """Tasks and models in as many tables as the room asks for, in order, at least one in each."""
+    parts: list[list[Key]] = []
     left = 0
-    for model in models:
-        if not parts or widths[model] + GAP > left:
+    for key in keys:
+        if not parts or widths[key] + GAP > left:
             parts.append([])
             left = room
-        parts[-1].append(model)
-        left -= widths[model] + GAP
+        parts[-1].append(key)
+        left -= widths[key] + GAP
     return parts
+
+
+def _grid() -> Table:
+    from rich import box
+    from rich.table import Table
+
+    return Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, GAP - 1, 0, 0), header_style="bold")
+
+
+def _agreement_table(agreement: Agreement) -> Table:
+    table = _grid()
+    table.add_column("", max_width=LABEL_WIDTH, overflow="fold")
+    for dimension in agreement.dimensions:
+        table.add_column(plain(dimension), justify="right", overflow="fold", max_width=DIMENSION_WIDTH)
+    for score in agreement.scores:
+        values = (agreement.values.get((score, dimension)) for dimension in agreement.dimensions)
+        table.add_row(plain(score), *(number(value, 3) for value in values))
+    return table
+
+
+def _plain_table(found: AnalysisTable) -> Table:
+    """Cells as they are, floats shortened: the file has them in full."""
+    table = _grid()
+    for index, name in enumerate(found.columns):
+        numeric = all(isinstance(row[index], int | float | None) for row in found.rows)
+        table.add_column(plain(name), justify="right" if numeric else "left", overflow="fold")
+    for row in found.rows:
+        table.add_row(*(number(v, 3) if isinstance(v, float) or v is None else plain(str(v)) for v in row))
+    return table
 
 
 class Cells:

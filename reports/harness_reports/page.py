@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from harness import STATUSES
+from harness_reports.analyses import agreements, others
 from harness_reports.view import (
     FINISHED,
     Column,
@@ -24,9 +25,14 @@ from harness_reports.view import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from harness import Json, Run
+    from harness import AnalysisTable, Json, Run
+    from harness_reports.analyses import Agreement
 
 TOP_REASONS = 5
+MAX_ROWS = 1000
+"""Of a table about the whole run; all are in its file."""
+OPEN_ROWS = 40
+"""Longer tables are folded."""
 
 
 def page(run: Run, seen_statuses: Tally) -> dict[str, Any]:
@@ -45,11 +51,14 @@ def page(run: Run, seen_statuses: Tally) -> dict[str, Any]:
         "any_lower": any(not column.higher_is_better for column in seen.columns),
         "any_partial": any(seen.partial(row) for row in seen.corpus.values()),
         "reward": _reward(seen, manifest),
+        "agreements": [_agreement(a) for a in agreements(run)],
+        "tables": [_table(name, table) for name, table in others(run)],
         "statuses": _statuses(run, seen, seen_statuses),
         "status_names": STATUSES,
         "corpus_faults": [
             _texts(row, ("score", "model", "task", "reason")) for row in rows(manifest.get("corpus_faults"))
         ],
+        "analysis_faults": facts(manifest.get("analysis_faults")),
         "troubled": [p for p in _plugins(manifest) if p["state"] != "ok"],
         "plugins": _plugins(manifest),
         "task_rows": [_texts(row, ("name", "samples", "language", "source")) for row in rows(manifest.get("tasks"))],
@@ -145,6 +154,34 @@ def _signatures(seen: View, task: str) -> list[tuple[str, str]]:
         if (row := seen.corpus.get((task, model, column.name))) and row.signature
     ]
     return list(dict.fromkeys(pairs))
+
+
+def _agreement(agreement: Agreement) -> dict[str, Any]:
+    """Scores down, dimensions across; the best of each dimension, whatever its sign, is marked."""
+    best = {
+        d: max((abs(v) for (_, e), v in agreement.values.items() if e == d), default=0) for d in agreement.dimensions
+    }
+    found = [(s, [(agreement.values.get((s, d)), best[d]) for d in agreement.dimensions]) for s in agreement.scores]
+    return {
+        "title": agreement.title,
+        "dimensions": agreement.dimensions,
+        "rows": [
+            (score, [(number(value, 3), value is not None and abs(value) == top) for value, top in values])
+            for score, values in found
+        ],
+    }
+
+
+def _table(name: str, table: AnalysisTable) -> dict[str, Any]:
+    cells = [[number(v, 4) if isinstance(v, float) or v is None else v for v in row] for row in table.rows[:MAX_ROWS]]
+    numeric = [all(isinstance(v, int | float | None) for v in column) for column in zip(*table.rows, strict=True)]
+    return {
+        "name": name,
+        "columns": list(zip(table.columns, numeric or [False] * len(table.columns), strict=True)),
+        "rows": [list(zip(row, numeric, strict=True)) for row in cells],
+        "total": len(table.rows),
+        "open": len(table.rows) <= OPEN_ROWS,
+    }
 
 
 def _reward(seen: View, manifest: Mapping[str, Json]) -> dict[str, Any] | None:

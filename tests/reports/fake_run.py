@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from statistics import fmean
 from typing import TYPE_CHECKING, cast
 
-from harness import Cell, CorpusRow, Group
+from harness import AnalysisTable, Cell, CorpusRow, Group
 from harness.types import STATUSES, Completion, Generation, Json, Message, Sample, ScoreInfo, Status
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ class FakeRun:
     corpus: tuple[CorpusRow, ...]
     stored: Sequence[Group] = ()
     passes: int = field(default=0, compare=False)
+    analyses: Mapping[str, AnalysisTable] = field(default_factory=dict)
 
     def groups(self) -> Iterator[Group]:
         self.passes += 1

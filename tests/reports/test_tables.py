@@ -1,0 +1,105 @@
+"""Tables about the whole run, in the console and on the page."""
+
+from __future__ import annotations
+
+import io
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from fake_run import FakeRun, fake_run
+from payloads import PAYLOADS
+from rich.cells import cell_len
+from rich.console import Console
+
+from harness import AnalysisTable
+from harness_reports.analyses import AGREEMENT, agreements, others
+from harness_reports.console import MOST_ROWS, console_report
+from harness_reports.html import HtmlReport
+
+ROWS = (
+    ("chat", "overall", "bleu", "pooled", "pearson", 0.1, 0.0, 0.2, 300),
+    ("chat", "overall", "bleu", "pooled", "spearman", 0.25, 0.1, 0.4, 300),
+    ("chat", "overall", "ter", "pooled", "spearman", -0.5, -0.6, -0.4, 300),
+    ("chat", "overall", "bleu", "system", "spearman", None, None, None, 2),
+    ("chat", "fluency", "bleu", "pooled", "spearman", 0.125, 0.0, 0.2, 298),
+    ("chat", "fluency", "ter", "pooled", "spearman", None, None, None, 0),
+    ("pairs", "preference", "bleu", "sample", "pairwise_accuracy", 0.625, 0.6, 0.7, 999),
+    ("pairs", "preference", "bleu", "sample", "ties_score", 0.01, None, None, 999),
+)
+TABLES = {
+    "agreement": AnalysisTable(AGREEMENT, ROWS),
+    "association": AnalysisTable(("occupation", "female", "share"), (("nurse", 3, 0.75), ("clerk", 0, None))),
+    "long": AnalysisTable(("i",), tuple((i,) for i in range(MOST_ROWS + 1))),
+}
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> FakeRun:
+    return replace(fake_run(tmp_path), analyses=TABLES)
+
+
+def printed(run: FakeRun, width: int) -> list[str]:
+    file = io.StringIO()
+    shown = console_report()(run.as_run()).show
+    Console(file=file, width=width, color_system=None, legacy_windows=False).print(shown)
+    return [line.rstrip() for line in file.getvalue().splitlines()]
+
+
+def page(run: FakeRun) -> str:
+    (path,) = HtmlReport()(run.as_run()).files
+    return path.read_text(encoding="utf-8")
+
+
+def test_agreement_is_turned_so_that_dimensions_stand_side_by_side(run: FakeRun) -> None:
+    pooled, sample = agreements(run.as_run())  # the level without a value is not shown
+    assert (pooled.task, pooled.level, pooled.coefficient, pooled.n) == ("chat", "pooled", "spearman", 300)
+    assert (pooled.scores, pooled.dimensions) == (("bleu", "ter"), ("overall", "fluency"))
+    assert pooled.values == {("bleu", "overall"): 0.25, ("ter", "overall"): -0.5, ("bleu", "fluency"): 0.125}
+    assert (sample.coefficient, sample.values) == ("pairwise_accuracy", {("bleu", "preference"): 0.625})
+    assert [name for name, _ in others(run.as_run())] == ["association", "long"]
+
+
+def test_the_console_prints_it_and_names_the_file_of_what_is_long(run: FakeRun) -> None:
+    lines = printed(run, 80)
+    title = next(i for i, line in enumerate(lines) if line.startswith("Agreement with people, chat"))
+    rows = [line.split() for line in lines[title + 1 : title + 6]]
+    assert rows[0] == ["overall", "fluency"]
+    assert rows[2:4] == [["bleu", "0.250", "0.125"], ["ter", "-0.500", "–"]]
+    assert ["clerk", "0", "–"] in [line.split() for line in lines]
+    assert f"long: {MOST_ROWS + 1} rows in tables/long.csv" in lines
+
+
+@pytest.mark.parametrize("width", [60, 80, 160])
+def test_no_line_is_wider_than_the_terminal(run: FakeRun, width: int) -> None:
+    assert max(map(cell_len, printed(run, width))) <= width
+
+
+def test_the_page_marks_the_strongest_of_each_dimension(run: FakeRun) -> None:
+    text = page(run)
+    rows = re.findall(
+        r"<tr><th scope=\"row\"><bdi>(bleu|ter)</bdi></th>(<td class=\"number(?: best)?\">[^<]*</td>.*?)</tr>", text
+    )
+    assert ("ter", '<td class="number best">-0.500</td><td class="number">–</td>') in rows
+    assert ("bleu", '<td class="number">0.250</td><td class="number best">0.125</td>') in rows
+    assert '<td class="number" dir="auto">0.7500</td>' in text
+
+
+def test_a_failed_analysis_is_said(run: FakeRun) -> None:
+    run = replace(run, manifest={**run.manifest, "analysis_faults": {"human": "human: ValueError: \x1b[31mno"}})
+    assert "human could not analyse the run: human: ValueError: \\x1b[31mno" in printed(run, 160)
+    assert "could not analyse the run" in page(run)
+
+
+@pytest.mark.parametrize("hostile", [*PAYLOADS, "\x1b[31mred", "\u202egnp", "[/]", "a\rb"])
+def test_names_and_cells_are_text(run: FakeRun, hostile: str) -> None:
+    rows = ((hostile, hostile, hostile, "pooled", "spearman", 0.5, None, None, 3),)
+    tables = {"agreement": AnalysisTable(AGREEMENT, rows), "t": AnalysisTable((hostile,), ((hostile,),))}
+    hostile_run, plain_run = replace(run, analyses=tables), replace(run, analyses={})
+    assert not any(c in "".join(printed(hostile_run, 160)) for c in "\x1b\x07\r\u202e")
+    count = len(re.findall(r"<(script|img|iframe|svg|a |style|base|form|object|link)", page(plain_run)))
+    found = page(hostile_run)
+    assert (
+        len(re.findall(r"<(script|img|iframe|svg|a |style|base|form|object|link)", found)) == count + 2
+    )  # the links to both
