@@ -36,7 +36,12 @@ def analysed(run: Run, metrics: Sequence[LoadedMetric]) -> tuple[dict[str, Analy
     for metric in metrics:
         if isinstance(metric.metric, AnalysingMetric):
             try:
-                tables |= _tables_of(metric, metric.metric, run)
+                found = _tables_of(metric, metric.metric, run)
+                if taken := sorted(set(found) & set(tables)):
+                    raise PluginError(
+                        f"another metric gave the table {taken[0]!r} already: give one of them an `as:` name"
+                    )
+                tables |= found
             except PluginError as error:
                 faults[metric.spec.label] = clean_text(str(error))
     return tables, faults
@@ -103,11 +108,19 @@ def _read(path: Path) -> AnalysisTable:
 
 
 def _reader(column: Sequence[str]) -> Callable[[str], Cell]:
-    """Numbers where all cells with something in them are numbers, else texts."""
+    """Numbers where every cell with something in it is written as we write numbers (`007` is not), else texts."""
     filled = [cell for cell in column if cell]
-    if not all(map(_NUMBER.fullmatch, filled)):
-        return plain_cell
-    return int if all(cell.lstrip("-").isdigit() for cell in filled) else float
+    for read in (int, float):
+        if all(_NUMBER.fullmatch(cell) and _is_written_by(read, cell) for cell in filled):
+            return read
+    return plain_cell
+
+
+def _is_written_by(read: Callable[[str], float], cell: str) -> bool:
+    try:
+        return repr(read(cell)) == cell
+    except ValueError:
+        return False
 
 
 def missing_tables(faults: Mapping[str, str]) -> Iterator[str]:

@@ -24,7 +24,7 @@ from harness.sources import RECORDED
 from harness.specs import cli_metric
 from harness.store import LOCAL, MANIFEST, Rendered, is_run, open_run, read_json
 from harness.strictjson import unreadable
-from harness.suite import Suite, load_suite, resolved, resolved_text, suite_from, suite_json_schema
+from harness.suite import Suite, load_suite, resolved, resolved_text, suite_from, suite_json_schema, too_few
 from harness.suite_entries import name_from
 from harness.terminal import Generating, note, output, print_json, speaking, warn_of_broken
 from harness.types import Generation, Json, Spec
@@ -171,8 +171,17 @@ def _stored(
     if suite_name:
         new = load_suite(find_suite(suite_name), registry=registry)
         suite = _retold(
-            replace(old, metrics=new.metrics, reward_spec=new.reward_spec, reports=new.reports, gate=new.gate)
+            replace(
+                old,
+                metrics=new.metrics,
+                reward_spec=new.reward_spec,
+                reports=new.reports,
+                gate=new.gate,
+                choice=new.choice,
+            )
         )
+        if new.choice and old.generate.n < 2 and not all(t.recorded for t in old.tasks):
+            raise UsageError(f"{source}, scored by {suite_name}: {too_few(new.choice.strategy, old.generate.n)}")
     elif specs:
         _check_metrics(specs, registry)
         suite = _with_metrics(old, specs, registry)

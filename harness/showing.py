@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from harness.errors import PluginError, UsageError, nearest
 from harness.options import options_of, plain_function
 from harness.records import record_of
 from harness.registry import Entry, Plugin, Registry
+from harness.selection import read_choices
 from harness.store import Cell, Group, Run, open_run
 from harness.terminal import output, print_json
 from harness.types import Kind, Message, Spec
@@ -191,11 +192,27 @@ def show_command(folder: Path, sample: str, task: str | None, model: str | None,
     groups = list(_matching(run, sample, task, model))
     if not groups:
         raise UsageError(_nothing(run, sample, task, model))
+    choices = read_choices(run)
     if as_json:
-        print_json([_group_record(g) for g in groups])
+        print_json([_group_record(g, choices.get(g.generation.key)) for g in groups])
         return
     for group in groups:
-        _show_group(group)
+        choice = choices.get(group.generation.key)
+        _show_group(group, choice["selected"] if choice else None)
+        if choice:
+            output().print(Text(visible(_choice_line(choice, run)), style="magenta"))
+
+
+def _choice_line(choice: Mapping[str, Any], run: Run) -> str:
+    if choice["selected"] is None:
+        return f"{choice['strategy']} selects none: {choice['reason']}"
+    made_by = run.manifest["choice"].get("utility")
+    what = f"mean {made_by['name']} against the others" if made_by else "reward"
+    parts = [f"{choice['strategy']} selects completion {choice['selected']}: {what} {choice['value']:.4g}"]
+    if choice["margin"] is not None:
+        parts.append(f"margin {choice['margin']:.4g} to the next best ({choice['runner_up']:.4g})")
+    parts.append(f"mean of the candidates {choice['mean']:.4g}")
+    return ", ".join(parts) + (f" ({choice['reason']})" if choice["reason"] else "")
 
 
 def _nothing(run: Run, sample: str, task: str | None, model: str | None) -> str:
@@ -221,16 +238,16 @@ def _matching(run: Run, sample: str, task: str | None, model: str | None) -> Ite
             yield group
 
 
-def _group_record(group: Group) -> dict[str, Any]:
+def _group_record(group: Group, choice: Mapping[str, Any] | None) -> dict[str, Any]:
     cells = [{n: _cell_record(c) for n, c in row.items()} for row in group.cells]
-    return {**record_of(group.generation), "scores": cells}
+    return {**record_of(group.generation), "scores": cells} | ({"choice": choice} if choice else {})
 
 
 def _cell_record(cell: Cell) -> dict[str, Any]:
     return {"value": cell.value, "status": cell.status, "reason": cell.reason}
 
 
-def _show_group(group: Group) -> None:
+def _show_group(group: Group, selected: int | None) -> None:
     console, g = output(), group.generation
     console.print(Text(visible(f"{g.sample.task} / {g.sample.id} / {g.model}"), style="bold"))
     prompt = g.sample.prompt
@@ -241,7 +258,8 @@ def _show_group(group: Group) -> None:
         console.print(Text("reference: ", style="green") + Text(visible(reference, multiline=True)))
     for index, (completion, cells) in enumerate(zip(g.completions, group.cells, strict=True)):
         said = completion.text if completion.text is not None else f"(no text: {completion.reason})"
-        console.print(Text(f"completion {index}: ", style="yellow") + Text(visible(said, multiline=True)))
+        mark = " (selected)" if index == selected else ""
+        console.print(Text(f"completion {index}{mark}: ", style="yellow") + Text(visible(said, multiline=True)))
         console.print(Text("  " + _scores_line(cells.items())))
         for name, cell in cells.items():
             if cell.reason:

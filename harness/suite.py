@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from harness.errors import SuiteError
-from harness.types import Json, Settings, Spec
+from harness.types import Json, ScoreInfo, Settings, Spec
 
 if TYPE_CHECKING:
     from harness.registry import Registry
@@ -26,6 +26,7 @@ Fields: TypeAlias = Mapping[str, str | tuple[str, ...]]
 `metadata`. Several columns are a tuple (`reference`, `references`, `metadata`)."""
 
 Combine = Literal["weighted_mean", "weighted_sum", "product", "min"]
+Strategy = Literal["best_of", "mbr"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,17 @@ class RewardSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class ChoiceSpec:
+    """How one completion of each group is chosen: by the reward, or (`mbr`) by its mean utility against the others.
+
+    Texts are drawn as without it, so it stands beside the settings of generation and not among them.
+    """
+
+    strategy: Strategy
+    utility: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class OnlineSpec:
     """For use in training: which columns carry what, and how many completions make a group."""
 
@@ -98,6 +110,7 @@ class Suite:
     gate: Mapping[str, Json] | None = None
     reports: tuple[Spec, ...] = ()
     online: OnlineSpec | None = None
+    choice: ChoiceSpec | None = None
     text: str = field(default="", compare=False, repr=False)
     folder: Path | None = None
 
@@ -143,6 +156,20 @@ def not_given(score: str, owner: Spec, *, listed: bool = False) -> str:
     """What to say where a score is one of a metric's, but not under its options here."""
     advice = "give it those" if listed else f"add {owner.name!r} with them to `metrics`"
     return f"metric {owner.name!r} gives {score!r} only with other options; {advice}"
+
+
+def too_few(strategy: str, n: int) -> str:
+    """What to say where there is nothing to choose from."""
+    return f"{strategy!r} chooses among the completions of a sample, and n={n} leaves no choice: n must be at least 2"
+
+
+def utility_problem(info: ScoreInfo) -> str | None:
+    """Why a score cannot say how well one completion agrees with another, if so."""
+    if info.scope != "segment":
+        return f"{info.name!r} is a {info.scope} score: a utility compares one completion with one other"
+    if "references" not in info.needs:
+        return f"{info.name!r} needs no references: a utility compares a completion with another as its reference"
+    return None
 
 
 def load_suite(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from harness.errors import DataError, SuiteError
 from harness.names import column_name_problem, name_problem
 from harness.suite import (
+    ChoiceSpec,
     Combine,
     Fields,
     GuardSpec,
@@ -16,6 +17,7 @@ from harness.suite import (
     Suite,
     TaskSpec,
     TermSpec,
+    too_few,
 )
 from harness.suite_entries import Placed, column_map, entry, name_from
 from harness.suite_nodes import Document, KeyPath, Node, Place, shown
@@ -50,6 +52,7 @@ class Draft:
     tasks: list[Placed[TaskSpec]] = field(default_factory=list)
     models: list[Placed[Spec]] = field(default_factory=list)
     generate: Settings = field(default_factory=Settings)
+    choice: ChoiceSpec | None = None
     metrics: list[Placed[Spec]] = field(default_factory=list)
     reports: list[Placed[Spec]] = field(default_factory=list)
     combine: Combine | None = None
@@ -74,6 +77,7 @@ class Draft:
             gate=self.gate,
             reports=tuple(r.item for r in self.reports),
             online=self.online,
+            choice=self.choice,
             text=text,
             folder=folder,
         )
@@ -143,6 +147,8 @@ class _Builder:
                 read(data[name])
         if set(data) <= set(SuiteFile.model_fields) - {"tasks", "metrics", "reward"}:
             self._problems.add((), "nothing to do: give `tasks` and `models`, `metrics`, or a `reward`")
+        if self._draft.choice is not None and self._draft.choice.strategy == "best_of" and "reward" not in data:
+            self._problems.add(("generate", "strategy"), "'best_of' chooses by the reward: add `reward:` with `terms:`")
         self._unique(self._draft.tasks, lambda task: task.name, "task", "`name:`")
         return self._draft
 
@@ -226,6 +232,8 @@ class _Builder:
     def _generate(self, raw: Any) -> None:
         section = self._problems.validated(Generate, raw, ("generate",))
         if section is None:
+            if isinstance(raw, dict) and raw.get("strategy") == "mbr" and isinstance(raw.get("utility"), str):
+                self._draft.choice = ChoiceSpec("mbr", raw["utility"])  # so that a mistake in it is found too
             return
         drawn = section.temperature > 0
         if section.n > 1 and section.num_beams == 1 and not drawn:
@@ -237,8 +245,23 @@ class _Builder:
         elif 1 < section.num_beams < section.n:
             few = f"n={section.n} completions need at least as many beams, not num_beams={section.num_beams}"
             self._problems.add(("generate", "n"), few)
-        values = section.model_dump()
+        values = section.model_dump(exclude={"strategy", "utility"})
         self._draft.generate = Settings(**{**values, "stop": tuple(values["stop"])})
+        self._choice(section)
+
+    def _choice(self, section: Generate) -> None:
+        strategy, utility = section.strategy, section.utility
+        if utility is not None and strategy != "mbr":
+            chooses = "chooses by the reward" if strategy == "best_of" else "chooses nothing"
+            self._problems.add(("generate", "utility"), f"{strategy!r} {chooses}: a utility goes with `strategy: mbr`")
+        if strategy == "all":
+            return
+        if strategy == "mbr" and utility is None:
+            lacking = "'mbr' needs `utility:`, the name of a score that compares with references, such as chrf"
+            self._problems.add(("generate", "strategy"), lacking)
+        if section.n < 2 and any(not task.item.recorded for task in self._draft.tasks):
+            self._problems.add(("generate", "n"), too_few(strategy, section.n))
+        self._draft.choice = ChoiceSpec(strategy, utility)
 
     def _reward(self, raw: Any) -> None:
         terms = self._items(raw, "reward", "terms", Term)

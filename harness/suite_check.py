@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from harness.errors import nearest
 from harness.sources import model_spec, source_spec
-from harness.suite import not_given
+from harness.suite import not_given, utility_problem
 from harness.suite_nodes import shown
 from harness.types import ScoreInfo, Spec
 
@@ -53,6 +53,8 @@ class _Checker:
             self._info(guard.item.score, guard.path)
         for score in self._draft.faulty_scores:
             self._info(score.item, score.path)
+        if self._draft.choice is not None and self._draft.choice.utility:
+            self._utility(self._draft.choice.utility)
         for rule in self._draft.rules:
             self._rule(rule.item.score, rule.path)
 
@@ -115,20 +117,8 @@ class _Checker:
 
     def _owned(self, score: str, where: KeyPath) -> ScoreInfo | None:
         """The score of a metric that the suite does not list, which is loaded for it."""
-        owner = self._registry.owner_of(score)
+        owner, infos = self._unlisted(score, where)
         if owner is None:
-            names = {*self._infos, *self._registry.score_names()}
-            self._problems.add(where, f"unknown score {shown(score)}{_near(score, names)}")
-            return None
-        found, given = self._registry.checked(owner)
-        for _, message in found:
-            self._problems.add(where, message)
-        if found:
-            return None
-        infos = {info.name: info for info in given}
-        if score not in infos:
-            listed = any(m.item.label == owner.name for m in self._draft.metrics)
-            self._problems.add(where, not_given(score, owner, listed=listed))
             return None
         if taken := sorted(infos.keys() & self._infos.keys()):
             shared = ", ".join(map(repr, taken))
@@ -136,6 +126,29 @@ class _Checker:
             self._problems.add(where, f"{message} add {owner.name!r} to `metrics` with an `as:`")
         self._infos = {**infos, **self._infos}
         return infos[score]
+
+    def _unlisted(self, score: str, where: KeyPath) -> tuple[Spec | None, dict[str, ScoreInfo]]:
+        """The metric that gives a score of no metric of the suite, with all of its scores; mistakes are reported."""
+        owner = self._registry.owner_of(score)
+        if owner is None:
+            names = {*self._infos, *self._registry.score_names()}
+            self._problems.add(where, f"unknown score {shown(score)}{_near(score, names)}")
+            return None, {}
+        found, given = self._registry.checked(owner)
+        for _, message in found:
+            self._problems.add(where, message)
+        infos = {info.name: info for info in given}
+        if not found and score not in infos:
+            listed = any(m.item.label == owner.name for m in self._draft.metrics)
+            self._problems.add(where, not_given(score, owner, listed=listed))
+        return (owner, infos) if score in infos else (None, {})
+
+    def _utility(self, score: str) -> None:
+        """The utility's metric is found as that of a term, but its scores stay out of the run."""
+        where = ("generate", "utility")
+        info = self._infos.get(score) or self._unlisted(score, where)[1].get(score)
+        if info is not None and (problem := utility_problem(info)):
+            self._problems.add(where, problem)
 
     def _rule(self, score: str, path: KeyPath) -> None:
         rewards = {"reward", *(f"reward.{term.item.name}" for term in self._draft.terms)}

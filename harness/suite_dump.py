@@ -10,7 +10,7 @@ import yaml
 from harness.yamlfile import resolve
 
 if TYPE_CHECKING:
-    from harness.suite import Fields, GuardSpec, RewardSpec, Suite, TaskSpec, TermSpec
+    from harness.suite import ChoiceSpec, Fields, GuardSpec, RewardSpec, Suite, TaskSpec, TermSpec
     from harness.types import Json, Spec
 
 
@@ -19,7 +19,7 @@ def as_data(suite: Suite) -> dict[str, Any]:
     data: dict[str, Any] = {"name": suite.name}
     data["tasks"] = [_task(task) for task in suite.tasks]
     data["models"] = [_entry(spec) for spec in suite.models]
-    data["generate"] = {**asdict(suite.generate), "stop": list(suite.generate.stop)}
+    data["generate"] = {**asdict(suite.generate), "stop": list(suite.generate.stop), **_choice(suite.choice)}
     data["metrics"] = [_entry(spec) for spec in suite.metrics]
     if suite.reward_spec is not None:
         data["reward"] = _reward(suite.reward_spec)
@@ -47,6 +47,12 @@ def _task(task: TaskSpec) -> dict[str, Any]:
     data: dict[str, Any] = {"name": task.name, "source": task.source, "fields": _fields(task.fields)}
     data |= {key: value for key, value in optional.items() if value is not None}
     return data | {"options": _plain(task.options)} | ({"recorded": True} if task.recorded else {})
+
+
+def _choice(choice: ChoiceSpec | None) -> dict[str, Any]:
+    if choice is None:
+        return {"strategy": "all"}
+    return {"strategy": choice.strategy} | ({"utility": choice.utility} if choice.utility is not None else {})
 
 
 def _fields(fields: Fields) -> dict[str, Any]:

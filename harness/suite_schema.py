@@ -172,6 +172,11 @@ class Generate(_Section):
     """The seed of the run."""
     batch_tokens: int = Field(default=8192, ge=1, le=_MANY)
     """Bound on a batch: its rows times their padded length."""
+    strategy: Literal["all", "best_of", "mbr"] = "all"
+    """Which completion of each sample to choose once all are scored. `all`: none. `best_of`: that of the highest
+    reward. `mbr`: that of the best mean utility against the others. No text changes, and all are kept."""
+    utility: str | None = Field(default=None, min_length=1)
+    """For `mbr`: the name of a score that compares a completion with a reference, such as chrf."""
 
 
 class Term(_Section):

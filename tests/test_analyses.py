@@ -99,6 +99,26 @@ def test_one_that_fails_costs_its_tables_and_nothing_else(tmp_path: Path, tables
     assert {row.score: row.value for row in outcome.run.corpus}["x"] == 0.5
 
 
+def test_two_metrics_cannot_give_one_table(tmp_path: Path):
+    write_rows(tmp_path)
+    base = registry_of(lambda run: {"t1": AnalysisTable(("a",), ((1,),))})
+    twin = Entry("metric", "twin", lambda: analyst(lambda run: {"t1": AnalysisTable(("b",), ())}), ("x",), PLUGIN)
+    registry = Registry([*base.plugins], [*base.entries(), twin])
+    suite = suite_of(tmp_path, registry, SUITE + "metrics: [analyst, {twin: {}, as: y}]\n")
+    assert sorted(run_suite(prepare(suite, registry), tmp_path / "out").run.analyses) == ["t1", "y.t1"]
+    from harness.analyses import analysed
+    from harness.loaded import LoadedMetric
+    from harness.types import Memo
+
+    metrics = [
+        LoadedMetric(Spec("metric", n), analyst(lambda run: {"t1": AnalysisTable(("a",), ())}), {}, Memo())
+        for n in "ab"
+    ]
+    tables, faults = analysed(None, metrics)  # type: ignore[arg-type]
+    assert list(tables) == ["t1"]
+    assert list(faults) == ["b"]
+
+
 def test_tables_of_the_past_are_gone_after_the_next_scoring(tmp_path: Path):
     table = AnalysisTable(("a",), ((1,),))
     suite, registry, outcome = run_with(tmp_path, lambda run: {"t1": table})
@@ -113,6 +133,9 @@ def test_what_a_spreadsheet_might_run_is_no_formula_and_reads_back(tmp_path: Pat
     write_tables(tmp_path, {"t": table})
     with (tmp_path / "tables" / "t.csv").open(newline="") as file:
         assert [row["name"] for row in csv.DictReader(file)] == ["'=1+1", "'-5", ""]
+    ids = AnalysisTable(("sample", "x"), (("007", 1.0), ("7", 2)))
+    write_tables(tmp_path, {"t": table, "ids": ids})
+    assert read_tables(tmp_path)["ids"].rows[0][0] == "007"
     back = read_tables(tmp_path)["t"]
     assert back.rows == (("=1+1", 3, 0.1), ("-5", None, -2.0), (None, 4, None))
 

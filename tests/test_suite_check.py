@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,55 @@ def test_a_score_that_its_metric_gives_only_with_other_options(registry: Registr
 def test_with_its_options_it_is_there(registry: Registry, text: str):
     suite = parse_suite(f"name: s\n{text}", registry=registry)
     assert [s.name for s in suite.metric_specs(registry)] == ["exact"]
+
+
+# The utility of a choice
+
+MBR = "generate: {n: 2, temperature: 1, strategy: mbr, utility: "
+UTILITY = "2:58: generate.utility: "
+UNFIT = [
+    ("bleuu}\nmetrics: [bleu]", "unknown score 'bleuu'; did you mean 'bleu'?"),
+    (
+        "length}\nmetrics: []",
+        "'length' needs no references: a utility compares a completion with another as its reference",
+    ),
+    ("length}\nmetrics: [length]", "'length' needs no references: a utility compares a completion with another"),
+    ("distinct1}\nmetrics: []", "'distinct1' is a corpus score: a utility compares one completion with one other"),
+    ("diversity}\nmetrics: [diversity]", "'diversity' is a group score: a utility compares one completion with one"),
+    ("accuracy}\nmetrics: []", f"{ONLY}add 'exact' with them to `metrics`"),
+    ("accuracy}\nmetrics: [exact]", f"{ONLY}give it those"),
+    ("reward}\nreward: {terms: [{score: bleu}]}", "unknown score 'reward'"),
+    ("b}\nmetrics: [{bleu: {}, as: bb}]", "unknown score 'b'; "),
+]
+
+
+@pytest.mark.parametrize(("text", "message"), UNFIT)
+def test_utilities_that_compare_nothing(text: str, message: str):
+    registry = Registry.load(allow=["bleu", "diversity", "exact", "length", "rouge"])
+    (line,) = mistakes(MBR + text, registry)
+    assert line.startswith(f"s.yaml:{UTILITY}{message}")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "bleu}\nmetrics: []",
+        "bleu}\nmetrics: [bleu]",
+        "rougeL}\nmetrics: [{bleu: {}, as: rouge1}]",  # its own scores stay out of the run, so nothing is there twice
+        "b}\nmetrics: [{bleu: {tokenize: char}, as: b}]",
+        "b.rougeL}\nmetrics: [{rouge: {}, as: b}]",
+        "rouge2}\nreward: {terms: [{score: rougeL}]}",
+    ],
+)
+def test_utilities_are_found_as_terms_are(registry: Registry, text: str):
+    suite = parse_suite(f"name: s\n{MBR}{text}", registry=registry)
+    assert suite.choice is not None
+    assert suite.metric_specs(registry) == replace(suite, choice=None).metric_specs(registry)
+
+
+def test_a_mistake_in_the_settings_hides_none_in_the_utility(registry: Registry):
+    found = mistakes("metrics: []\ngenerate: {n: 0, strategy: mbr, utility: bluu}", registry)
+    assert [line.split(": ")[1] for line in found] == ["generate.n", "generate.utility"]
 
 
 def test_an_unchecked_suite_is_found_out_before_anything_is_scored(registry: Registry):

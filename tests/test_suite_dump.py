@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import re
+from dataclasses import replace
 
 import pytest
 import yaml
@@ -15,6 +16,7 @@ from harness.errors import SuiteError
 from harness.names import column_name_problem
 from harness.registry import Registry
 from harness.suite import (
+    ChoiceSpec,
     GuardSpec,
     OnlineSpec,
     RewardSpec,
@@ -94,7 +96,7 @@ def rewards(draw):
     return RewardSpec(tuple(found), combine, tuple(draw(st.lists(guards, max_size=2))))
 
 
-suites = st.builds(
+plain_suites = st.builds(
     Suite,
     name=names,
     tasks=st.lists(tasks, max_size=2, unique_by=lambda task: task.name).map(tuple),
@@ -106,6 +108,18 @@ suites = st.builds(
     reports=specs("report"),
     online=st.none() | st.builds(OnlineSpec, columns, st.none() | st.integers(1, 99)),
 )
+
+
+@st.composite
+def suites_that_choose(draw):
+    suite = draw(plain_suites)
+    if suite.generate.n < 2 and suite.tasks:
+        return suite
+    choices = [None, ChoiceSpec("mbr", draw(texts))] + [ChoiceSpec("best_of")] * (suite.reward_spec is not None)
+    return replace(suite, choice=draw(st.sampled_from(choices)))
+
+
+suites = suites_that_choose()
 
 
 @settings(max_examples=50, deadline=None)
@@ -133,7 +147,7 @@ def test_defaults_are_filled_in():
         "models": [],
         "generate": {
             "n": 1, "temperature": 0.0, "top_p": 1.0, "top_k": 0, "num_beams": 1, "repetition_penalty": 1.0,
-            "max_new_tokens": 256, "stop": [], "seed": 0, "batch_tokens": 8192,
+            "max_new_tokens": 256, "stop": [], "seed": 0, "batch_tokens": 8192, "strategy": "all",
         },
         "metrics": [],
         "reward": {
@@ -143,6 +157,19 @@ def test_defaults_are_filled_in():
         },
         "reports": [],
     }  # fmt: skip
+
+
+def test_a_choice_is_written_with_the_settings_it_is_read_from():
+    text = "name: s\ntasks: [{source: a.csv}]\ngenerate: {n: 4, temperature: 1, strategy: mbr, utility: chrf}"
+    suite = parse_suite(text, check=False)
+    assert suite.choice == ChoiceSpec("mbr", "chrf")
+    assert suite.generate == Settings(n=4, temperature=1.0)  # which a generation key is made of
+    assert {k: resolved(suite)["generate"][k] for k in ("strategy", "utility")} == {
+        "strategy": "mbr",
+        "utility": "chrf",
+    }
+    assert resolved(replace(suite, choice=None))["generate"]["strategy"] == "all"
+    assert parse_suite(text, overrides=["generate.strategy=all", "generate.utility=null"], check=False).choice is None
 
 
 def test_the_form_is_that_of_the_file():
@@ -274,6 +301,9 @@ def test_the_schema_takes_what_the_parser_takes(suite):
         "{name: s, metrics: [], generate: {n: 0}}",
         "{name: s, metrics: [], generate: {top_p: 0}}",
         "{name: s, metrics: [], generate: {stop: 3}}",
+        "{name: s, metrics: [], generate: {strategy: sample}}",
+        "{name: s, metrics: [], generate: {strategy: mbr, utility: ''}}",
+        "{name: s, metrics: [], generate: {strategy: mbr, utility: [bleu]}}",
         "{name: s, reward: {}}",
         "{name: s, reward: {terms: []}}",
         "{name: s, reward: {terms: [{score: x, weight: -1}]}}",

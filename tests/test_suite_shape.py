@@ -70,6 +70,38 @@ SHAPE = [
     ("metrics: []\ngenerate: {n: 4}", "3:15: generate.n: n=4 greedy completions would be identical: set temperatu"),
     ("metrics: []\ngenerate: {n: 4, num_beams: 3}", "3:15: generate.n: n=4 completions need at least as many be"),
     ("metrics: []\ngenerate: {num_beams: 3, temperature: 1}", "3:23: generate.num_beams: beam search draws noth"),
+    ("metrics: []\ngenerate: {strategy: mbrr}", "3:22: generate.strategy: unknown value 'mbrr'; did you mean 'mbr'?"),
+    (
+        "metrics: []\ngenerate: {strategy: sample}",
+        "3:22: generate.strategy: unknown value 'sample'; expected all or best_of or mbr",
+    ),
+    ("metrics: []\ngenerate: {strategy: 3}", "3:22: generate.strategy: unknown value 3; expected all or best_of or mbr"),
+    ("metrics: []\ngenerate: {strategy: mbr, utility: 3}", "3:36: generate.utility: expected text, got 3; put it in q"),
+    ("metrics: []\ngenerate: {strategy: mbr, utility: ''}", "3:36: generate.utility: must not be empty"),
+    (
+        "metrics: []\ngenerate: {strategy: mbr}",
+        "3:22: generate.strategy: 'mbr' needs `utility:`, the name of a score that compares with references, such as",
+    ),
+    (
+        "metrics: []\ngenerate: {strategy: best_of}",
+        "3:22: generate.strategy: 'best_of' chooses by the reward: add `reward:` with `terms:`",
+    ),
+    (
+        "reward: {terms: [{score: polite}]}\ngenerate: {strategy: best_of, utility: chrf}",
+        "3:40: generate.utility: 'best_of' chooses by the reward: a utility goes with `strategy: mbr`",
+    ),
+    (
+        "metrics: []\ngenerate: {utility: chrf}",
+        "3:21: generate.utility: 'all' chooses nothing: a utility goes with `strategy: mbr`",
+    ),
+    (
+        "tasks: [{source: x.csv}]\nmodels: [m]\ngenerate: {n: 1, strategy: mbr, utility: chrf}",
+        "4:15: generate.n: 'mbr' chooses among the completions of a sample, and n=1 leaves no choice: n must be at lea",
+    ),
+    (
+        "tasks: [{source: x.csv}]\nreward: {terms: [{score: polite}]}\ngenerate: {strategy: best_of}",
+        "4:11: generate.n: 'best_of' chooses among the completions of a sample, and n=1 leaves no choice",
+    ),
     ("reward: [3]", "2:9: reward: expected a mapping, got a list"),
     ("reward:", "2:8: reward: expected a mapping, got nothing"),
     ("reward: {}", "2:9: reward: missing key 'terms'"),
@@ -116,6 +148,21 @@ SHAPE = [
     ("metrics: []\nonline: {group_size: 0}", "3:22: online.group_size: must be at least 1, got 0"),
     ("metrics: []\nonline: {fields: {refs: x}}", "3:19: online.fields: unknown key 'refs'; "),
 ]  # fmt: skip
+
+
+CHOOSING = (
+    "generate: {n: 2, temperature: 1, strategy: best_of}\nreward: {terms: [{score: polite}]}",
+    "tasks: [{source: x.csv}]\ngenerate: {n: 2, num_beams: 2, strategy: mbr, utility: chrf}",
+    "tasks: [{source: x.jsonl, recorded: true}]\ngenerate: {strategy: mbr, utility: chrf}",  # their n is what it is
+    "metrics: []\ngenerate: {strategy: mbr, utility: chrf}",  # for records that `harness score` is given
+    "metrics: []\ngenerate: {strategy: all}",
+)
+
+
+@pytest.mark.parametrize("text", CHOOSING)
+def test_suites_that_choose(text):
+    suite = parse_suite(f"name: s\n{text}", check=False)
+    assert (suite.choice is None) == ("all" in text)
 
 
 @pytest.mark.parametrize(("text", "message"), SHAPE, ids=[m[:50] for _, m in SHAPE])

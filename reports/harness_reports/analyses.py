@@ -76,3 +76,8 @@ def others(run: Run) -> Iterator[tuple[str, AnalysisTable]]:
     for name, table in run.analyses.items():
         if table.columns != AGREEMENT:
             yield name, table
+
+
+def by_sample(table: AnalysisTable) -> bool:
+    """Whether it has rows of single samples, of which there are as many as the run has: to look up, not to read."""
+    return "sample" in table.columns

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from harness import hookimpl, visible
-from harness_reports.analyses import agreements, others
+from harness_reports.analyses import agreements, by_sample, others
 from harness_reports.view import (
     FINISHED,
     Column,
@@ -190,7 +190,7 @@ class Summary:
             yield Text("All coefficients with their intervals: tables/agreement.csv", style="dim")
         for name, table in self.others:
             yield Text()
-            if len(table.rows) > MOST_ROWS:
+            if by_sample(table) or len(table.rows) > MOST_ROWS:
                 yield plain(f"{name}: {len(table.rows):,} rows in tables/{name}.csv", "dim")
             elif table.rows:
                 yield plain(name, "bold")

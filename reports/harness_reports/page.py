@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from harness import STATUSES
-from harness_reports.analyses import agreements, others
+from harness_reports.analyses import agreements, by_sample, others
 from harness_reports.view import (
     FINISHED,
     Column,
@@ -180,7 +180,7 @@ def _table(name: str, table: AnalysisTable) -> dict[str, Any]:
         "columns": list(zip(table.columns, numeric or [False] * len(table.columns), strict=True)),
         "rows": [list(zip(row, numeric, strict=True)) for row in cells],
         "total": len(table.rows),
-        "open": len(table.rows) <= OPEN_ROWS,
+        "open": len(table.rows) <= OPEN_ROWS and not by_sample(table),
     }
 
 
