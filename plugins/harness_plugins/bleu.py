@@ -8,7 +8,9 @@ Score `bleu`: 0 to 100, higher is better, needs references (any number, which ma
 Segment: sentence BLEU with effective order. Corpus: from summed statistics, without effective order; it is
 not the mean of the segments.
 Signatures: `bleu|case:mixed|eff:yes|tok:13a|smooth:exp` and for the corpus
-`bleu|case:mixed|eff:no|tok:13a|smooth:exp`; `|n:N` follows where the order is not 4.
+`bleu|case:mixed|eff:no|tok:13a|smooth:exp`; `|n:N` follows where the order is not 4. `tok` names the tokenizers
+that the task's languages meet: by default (`tokenize: auto`) `zh` for Chinese samples, `char` for those in another
+language written without spaces, `13a` for the rest and where no language is named; a mixed task has `tok:13a+zh`.
 Statistics: one row per completion of completion length, closest reference length, matched n-grams of orders
 1..n, all n-grams of orders 1..n; all integers, so that their sums are exact in any order.
 
@@ -25,7 +27,7 @@ from harness import ScoreInfo, hookimpl, scores_from
 from harness_plugins.sacrebleu_tokens import Lines, check_tokenizer, signature_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     import numpy as np
     from numpy.typing import NDArray
@@ -43,12 +45,12 @@ class _Options:
     smooth_value: float | None
     max_ngram_order: int
 
-    def signature(self, *, effective_order: bool) -> str:
+    def signature(self, languages: Iterable[str | None], *, effective_order: bool) -> str:
         parts = [
             "bleu",
             f"case:{'lc' if self.lowercase else 'mixed'}",
             f"eff:{'yes' if effective_order else 'no'}",
-            f"tok:{signature_name(self.tokenize)}",
+            f"tok:{signature_name(self.tokenize, languages)}",
             f"smooth:{self._smoothing()}",
         ]
         return "|".join(parts if self.max_ngram_order == 4 else [*parts, f"n:{self.max_ngram_order}"])
@@ -66,8 +68,6 @@ class _Bleu:
     def __init__(self, options: _Options) -> None:
         self._options = options
         self._lines = Lines("bleu", **asdict(options))
-        self._signature = options.signature(effective_order=True)
-        self._corpus_signature = options.signature(effective_order=False)
 
     def __call__(self, batch: Batch) -> Mapping[str, Scores]:
         import numpy as np
@@ -79,10 +79,10 @@ class _Bleu:
         return {
             _INFO.name: scores_from(
                 _INFO,
-                self._signature,
+                self._options.signature(batch.whole.languages, effective_order=True),
                 [self._score(row, effective_order=True) for row in rows],
                 statistics=np.array(rows, np.float64).reshape(len(rows), width),
-                corpus_signature=self._corpus_signature,
+                corpus_signature=self._options.signature(batch.whole.languages, effective_order=False),
             )
         }
 
@@ -95,7 +95,8 @@ class _Bleu:
         return np.array([self._score(row, effective_order=False) for row in rows], np.float64)
 
     def _rows(self, generation: Generation, batch: Batch) -> list[list[int]]:
-        bleu, line = self._lines.bleu, self._lines.of(batch)
+        language = generation.sample.language
+        bleu, line = self._lines.bleu(language), self._lines.of(batch, language)
         references = bleu._extract_reference_info([line(text) for text in generation.sample.references])
         return [
             bleu._compute_segment_statistics(line(completion.text or ""), references)
@@ -103,8 +104,10 @@ class _Bleu:
         ]
 
     def _score(self, row: list[int], *, effective_order: bool) -> float:
+        from sacrebleu.metrics.bleu import BLEU
+
         order = self._options.max_ngram_order
-        score = self._lines.bleu.compute_bleu(
+        score = BLEU.compute_bleu(
             correct=row[2 : 2 + order],
             total=row[2 + order :],
             sys_len=row[0],
@@ -137,15 +140,17 @@ def _check_smoothing(method: str, value: float | None) -> float | None:
 def bleu(
     *,
     lowercase: bool = False,
-    tokenize: str = "13a",
+    tokenize: str = "auto",
     smooth_method: str = "exp",
     smooth_value: float | None = None,
     max_ngram_order: int = 4,
 ) -> _Bleu:
     """BLEU with sacreBLEU's options.
 
-    `tokenize`: none, 13a, intl, char, zh, ja-mecab, ko-mecab, spm, flores101, flores200 or spBLEU-1K. The two
-    of MeCab need packages; the last four need sentencepiece and a model that sacreBLEU fetches once.
+    `tokenize`: auto (by each sample's language: zh for Chinese, char for others written without spaces, else 13a), or
+    one for all samples: none, 13a, intl, char, zh, jieba, ja-mecab, ko-mecab, spm, flores101, flores200 or spBLEU-1K.
+    jieba needs its package, the two of MeCab theirs; the last four need sentencepiece and a model that sacreBLEU
+    fetches once.
     `smooth_method`: exp, none, floor or add-k; `smooth_value` belongs to floor (default 0.1) and add-k
     (default 1).
     """

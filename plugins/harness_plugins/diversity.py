@@ -22,6 +22,9 @@ Signature: `entropy|case:mixed|tok:13a|n:4|unit:nats`.
 
 `distinct` and `entropy` have corpus scope: no value per completion, none at all where there is no n-gram.
 N-grams do not cross completions. Memory grows with the number of distinct n-grams.
+
+`tok` names the tokenizers that the task's languages meet, as for bleu: `tokenize: auto` takes `zh` for Chinese samples,
+`char` for those in another language written without spaces, `13a` for the rest.
 """
 
 from __future__ import annotations
@@ -136,7 +139,7 @@ class _Diversity:
     def __init__(self, tokenize: str, lowercase: bool, max_ngram_order: int, entropy_order: int) -> None:
         self._lines = Lines("diversity", tokenize=tokenize, lowercase=lowercase)
         self._case = f"case:{'lc' if lowercase else 'mixed'}"
-        self._tok = f"tok:{signature_name(tokenize)}"
+        self._tokenize = tokenize
         self._order = max_ngram_order
         self._orders = {**_DISTINCT, _ENTROPY: entropy_order}
 
@@ -144,53 +147,59 @@ class _Diversity:
         """The one score that completions have; those of corpus scope come from `over`."""
         if batch.wanted and _DIVERSITY.name not in batch.wanted:
             return {}
-        line = self._lines.of(batch)
         values: list[float | NoValue] = []
         for generation in batch.generations:
+            line = self._lines.of(batch, generation.sample.language)
             lines = [line(completion.text or "") for completion in generation.completions]
             if len(lines) == 1:
                 values.append(NoValue("abstain", "the group holds one completion: there is nothing to differ from"))
             else:
                 values.extend(_self_diversity(lines, self._order))
-        return {_DIVERSITY.name: scores_from(_DIVERSITY, self._signature(_DIVERSITY.name), values)}
+        signature = self._signature(_DIVERSITY.name, batch.whole.languages)
+        return {_DIVERSITY.name: scores_from(_DIVERSITY, signature, values)}
 
     def over(self, batches: Iterable[Batch]) -> Mapping[str, Scores]:
         """distinct-n and entropy over all completions of the batches, which are read once, one after the
         other."""
         tally = _Tally()
         names = {info.name for info in _CORPUS_INFOS}
+        languages: frozenset[str | None] = frozenset()
         for batch in batches:
             names &= batch.wanted or names
-            orders = {self._orders[name] for name in names}
-            line = self._lines.of(batch)
-            for text in batch.texts:
-                tally.add(line(text).split(), orders)
+            languages |= batch.whole.languages
+            self._count(batch, {self._orders[name] for name in names}, tally)
         return {
-            info.name: corpus_score(info, self._signature(info.name), self._value(info.name, tally))
+            info.name: corpus_score(info, self._signature(info.name, languages), self._value(info.name, tally))
             for info in _CORPUS_INFOS
             if info.name in names
         }
+
+    def _count(self, batch: Batch, orders: set[int], tally: _Tally) -> None:
+        for generation in batch.generations:
+            line = self._lines.of(batch, generation.sample.language)
+            for completion in generation.completions:
+                tally.add(line(completion.text or "").split(), orders)
 
     def _value(self, name: str, tally: _Tally) -> float | None:
         order = self._orders[name]
         return tally.entropy(order) if name == _ENTROPY else tally.distinct(order)
 
-    def _signature(self, name: str) -> str:
+    def _signature(self, name: str, languages: frozenset[str | None]) -> str:
+        tok = f"tok:{signature_name(self._tokenize, languages)}"
         if name == _ENTROPY:
-            return f"{name}|{self._case}|{self._tok}|n:{self._orders[name]}|unit:nats"
+            return f"{name}|{self._case}|{tok}|n:{self._orders[name]}|unit:nats"
         if name in _DISTINCT:
-            return f"{name}|{self._case}|{self._tok}"
-        signature = f"{name}|{self._case}|eff:yes|{self._tok}|smooth:exp"
+            return f"{name}|{self._case}|{tok}"
+        signature = f"{name}|{self._case}|eff:yes|{tok}|smooth:exp"
         return signature if self._order == 4 else f"{signature}|n:{self._order}"
 
 
 def diversity(
-    *, tokenize: str = "13a", lowercase: bool = False, max_ngram_order: int = 4, entropy_order: int = 4
+    *, tokenize: str = "auto", lowercase: bool = False, max_ngram_order: int = 4, entropy_order: int = 4
 ) -> _Diversity:
     """Self-BLEU diversity, distinct-n and n-gram entropy.
 
-    `tokenize` and `lowercase` are as for bleu and hold for all scores. `max_ngram_order` is that of
-    `diversity`,
+    `tokenize` and `lowercase` are as for bleu and hold for all scores. `max_ngram_order` is that of `diversity`,
     `entropy_order` the n of `entropy`.
     """
     check_tokenizer(tokenize)

@@ -11,22 +11,28 @@ the highest F-measure, for each score apart (the first such), `multi: mean` the 
 published tables use both.
 `rougeLsum` reads each line of a text as one sentence: it splits on "\\n" and nowhere else.
 Corpus: mean of the segments.
-Signature: `rouge1|stem:no|measure:fmeasure|multi:best`; `rougeLsum` adds `|split:newline`.
+Signature: `rouge1|stem:no|measure:fmeasure|multi:best`; `rougeLsum` adds `|split:newline`. Where not all of a task's
+languages meet rouge-score's tokenizer, `tok` names those they meet: `rouge1|stem:no|tok:words|measure:fmeasure|multi:best`,
+`tok:rouge+words` in a mixed task.
 
-The tokenizer keeps [a-z0-9] of the lowercased text and nothing else. Where a completion or any of its
+`tokenize: auto` chooses by each sample's language: `rouge` where it is English or not named, `words` elsewhere.
+`rouge` is rouge-score's tokenizer: [a-z0-9] of the lowercased text and nothing else. Where a completion or any of its
 references has letters but none that it keeps (Chinese, Greek), the scores abstain: their 0 would speak of the
 script, not of the text. A text that keeps some of its letters (accented ones are lost) is scored as
-rouge-score does.
+rouge-score does. `words` are Unicode's (after NFKC, in lower case), each Chinese, Japanese or Thai character a word of its own;
+`jieba` gives Chinese words. Only rouge-score's tokenizer stems: `stem` is `no` where none of the languages meets it.
 """
 
 from __future__ import annotations
 
 import math
+import unicodedata
 from collections import Counter, defaultdict
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from harness import NoValue, ScoreInfo, hookimpl, scores_from
+from harness_plugins.words import check_jieba, jieba_words, primary, words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -36,6 +42,7 @@ if TYPE_CHECKING:
 _NAMES = ("rouge1", "rouge2", "rougeL", "rougeLsum")
 _MEASURES = ("fmeasure", "precision", "recall")
 _MULTI = ("best", "mean")
+_TOKENIZE = ("auto", "rouge", "words", "jieba")
 
 
 class _Score(NamedTuple):
@@ -127,14 +134,15 @@ def _by_summary(reference: _Text, completion: _Text) -> _Score:
     """Union LCS of each reference line with all lines of the completion, no token counted more often than it
     occurs."""
     theirs, ours = Counter(reference.tokens), Counter(completion.tokens)
-    lines_with: defaultdict[str, set[tuple[str, ...]]] = defaultdict(set)
-    for line in completion.lines:
+    lines = list(dict.fromkeys(completion.lines))
+    lines_with: defaultdict[str, set[int]] = defaultdict(set)  # by number: to hash a line takes reading all of it
+    for number, line in enumerate(lines):
         for token in line:
-            lines_with[token].add(line)
+            lines_with[token].add(number)
     hits = 0
     for line in reference.lines:
-        near = set[tuple[str, ...]]().union(*(lines_with.get(token, ()) for token in set(line)))
-        for index in sorted(set[int]().union(*(_lcs_indices(line, other) for other in near))):
+        near = set[int]().union(*(lines_with.get(token, ()) for token in set(line)))
+        for index in sorted(set[int]().union(*(_lcs_indices(line, lines[number]) for number in near))):
             token = line[index]
             if ours[token] > 0 and theirs[token] > 0:
                 hits += 1
@@ -154,23 +162,55 @@ _COUNT: Mapping[str, Callable[[_Text, _Text], _Score]] = {
 class _Reader:
     """Texts to tokens. The stemmer takes 0.4 s to import: made at first use, and only where asked for."""
 
-    def __init__(self, use_stemmer: bool) -> None:
-        self._use_stemmer = use_stemmer
-        self._tokenize: Callable[[str], list[str]] | None = None
+    def __init__(self, tokenize: str, use_stemmer: bool) -> None:
+        self._tokenize, self._use_stemmer = tokenize, use_stemmer
+        self._made: dict[str, Callable[[str], list[str]]] = {}
 
-    def __call__(self, text: str) -> _Text:
-        if self._tokenize is None:
-            self._tokenize = _tokenizer(self._use_stemmer)
-        lines = tuple(tuple(self._tokenize(line)) for line in text.split("\n"))
-        tokens = tuple(token for line in lines for token in line)
-        return _Text(tokens, lines, _loses_all_letters(text))
+    def of(self, batch: Batch, language: str | None) -> Callable[[str], _Text]:
+        """A text of this language as it is read, kept in the batch's memo."""
+        name = self._name(language)
+        if name not in self._made:
+            self._made[name] = _tokenizer(name, self._use_stemmer)
+        tokenize = self._made[name]
+        known: dict[str, _Text] = batch.memo.get(("rouge texts", name, self._use_stemmer), dict)
+
+        def read(text: str) -> _Text:
+            if text not in known:
+                known[text] = _read(text, tokenize, foreign=name == "rouge" and _loses_all_letters(text))
+            return known[text]
+
+        return read
+
+    def signature(self, languages: frozenset[str | None]) -> list[str]:
+        """The parts that say how words are made: those of rouge-score's own tokenizer go without its name."""
+        names = sorted({self._name(language) for language in languages} or {self._name(None)})
+        stem = f"stem:{'yes' if self._use_stemmer and 'rouge' in names else 'no'}"
+        return [stem] if names == ["rouge"] else [stem, f"tok:{'+'.join(names)}"]
+
+    def _name(self, language: str | None) -> str:
+        if self._tokenize != "auto":
+            return self._tokenize
+        return "rouge" if primary(language) in {None, "en"} else "words"
 
 
-def _tokenizer(use_stemmer: bool) -> Callable[[str], list[str]]:
+def _read(text: str, tokenize: Callable[[str], list[str]], *, foreign: bool) -> _Text:
+    lines = tuple(tuple(tokenize(line)) for line in text.split("\n"))
+    return _Text(tuple(token for line in lines for token in line), lines, foreign)
+
+
+def _tokenizer(name: str, use_stemmer: bool) -> Callable[[str], list[str]]:
+    if name == "words":
+        return lambda text: words(_folded(text))
+    if name == "jieba":
+        return lambda text: [word for word in jieba_words(_folded(text)) if words(word)]
     from rouge_score.tokenize import tokenize
 
     stemmer = _CachingStemmer() if use_stemmer else None
     return lambda text: list(tokenize(text, stemmer))
+
+
+def _folded(text: str) -> str:
+    return unicodedata.normalize("NFKC", text).lower()
 
 
 class _CachingStemmer:
@@ -190,34 +230,24 @@ def _loses_all_letters(text: str) -> bool:
 class _Rouge:
     infos = tuple(ScoreInfo(name, needs=frozenset({"references"})) for name in _NAMES)
 
-    def __init__(self, use_stemmer: bool, measure: str, multi: str) -> None:
-        self._stem, self._measure, self._multi = use_stemmer, measure, multi
-        self._reader = _Reader(use_stemmer)
+    def __init__(self, tokenize: str, use_stemmer: bool, measure: str, multi: str) -> None:
+        self._measure, self._multi = measure, multi
+        self._reader = _Reader(tokenize, use_stemmer)
 
     def __call__(self, batch: Batch) -> Mapping[str, Scores]:
         infos = [info for info in self.infos if not batch.wanted or info.name in batch.wanted]
         values: dict[str, list[float | NoValue]] = {info.name: [] for info in infos}
         for generation in batch.generations:
             self._add(generation, batch, values)
-        return {info.name: scores_from(info, self._signature(info.name), values[info.name]) for info in infos}
+        made = self._reader.signature(batch.whole.languages)
+        return {info.name: scores_from(info, self._signature(info.name, made), values[info.name]) for info in infos}
 
-    def _signature(self, name: str) -> str:
-        parts = [
-            name,
-            f"stem:{'yes' if self._stem else 'no'}",
-            f"measure:{self._measure}",
-            f"multi:{self._multi}",
-        ]
+    def _signature(self, name: str, made: list[str]) -> str:
+        parts = [name, *made, f"measure:{self._measure}", f"multi:{self._multi}"]
         return "|".join([*parts, "split:newline"] if name == "rougeLsum" else parts)
 
     def _add(self, generation: Generation, batch: Batch, values: dict[str, list[float | NoValue]]) -> None:
-        known: dict[str, _Text] = batch.memo.get(("rouge texts", self._stem), dict)
-
-        def read(text: str) -> _Text:
-            if text not in known:
-                known[text] = self._reader(text)
-            return known[text]
-
+        read = self._reader.of(batch, generation.sample.language)
         references = [read(text) for text in generation.sample.references]
         for completion in generation.completions:
             text = read(completion.text or "")
@@ -235,20 +265,37 @@ class _Rouge:
 def _unreadable(references: Sequence[_Text], completion: _Text) -> str | None:
     lost = ["the completion"] if completion.foreign else []
     lost += [f"reference {index + 1}" for index, text in enumerate(references) if text.foreign]
-    return f"ROUGE's tokenizer keeps only a-z and 0-9, and so none of the letters of {lost[0]}" if lost else None
+    if not lost:
+        return None
+    return (
+        f"ROUGE's tokenizer keeps only a-z and 0-9, and so none of the letters of {lost[0]}; where the task names the "
+        "`language` of its texts, other letters count too"
+    )
 
 
-def rouge(*, use_stemmer: bool = False, measure: str = "fmeasure", multi: str = "best") -> _Rouge:
-    """ROUGE as rouge-score computes it.
+def rouge(
+    *, tokenize: str = "auto", use_stemmer: bool = False, measure: str = "fmeasure", multi: str = "best"
+) -> _Rouge:
+    """ROUGE as rouge-score computes it, and over Unicode words for other languages than English.
 
-    `measure`: fmeasure, precision or recall. `multi`, with several references: best (of the highest
-    F-measure) or mean.
+    `tokenize`: auto (by each sample's language), rouge (rouge-score's), words or jieba. `use_stemmer` stems what
+    rouge-score's tokenizer reads. `measure`: fmeasure, precision or recall. `multi`, with several references: best (of
+    the highest F-measure) or mean.
     """
-    if measure not in _MEASURES:
-        raise ValueError(f"measure: {measure!r} is unknown; there is {', '.join(_MEASURES)}")
-    if multi not in _MULTI:
-        raise ValueError(f"multi: {multi!r} is unknown; there is {', '.join(_MULTI)}")
-    return _Rouge(use_stemmer, measure, multi)
+    for option, value, there in (
+        ("tokenize", tokenize, _TOKENIZE),
+        ("measure", measure, _MEASURES),
+        ("multi", multi, _MULTI),
+    ):
+        if value not in there:
+            raise ValueError(f"{option}: {value!r} is unknown; there is {', '.join(there)}")
+    if use_stemmer and tokenize in ("words", "jieba"):
+        raise ValueError(
+            f"use_stemmer: Porter's stemmer knows English and ROUGE's own tokens, not tokenize: {tokenize}"
+        )
+    if tokenize == "jieba":
+        check_jieba()
+    return _Rouge(tokenize, use_stemmer, measure, multi)
 
 
 @hookimpl

@@ -1,4 +1,8 @@
-"""sacreBLEU's tokenizers, as the metrics that count n-grams use them: checked by name, made once, lines shared."""
+"""sacreBLEU's tokenizers, as the metrics that count n-grams use them: checked by name, made once, lines shared.
+
+`auto` chooses one by the language of each sample: `zh` for Chinese, `char` for other languages written without spaces,
+`13a` (sacreBLEU's default) for all others and where no language is named. `jieba` is ours: words of the package jieba.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +10,16 @@ import importlib.util
 from typing import TYPE_CHECKING, Any
 
 from harness import PluginError
+from harness_plugins.words import CHINESE, SPACELESS, check_jieba, jieba_words, primary
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from sacrebleu.metrics.bleu import BLEU
 
     from harness import Batch
 
+AUTO, JIEBA = "auto", "jieba"
 _SENTENCEPIECE = (("sentencepiece",), "sentencepiece")
 _PACKAGES = {
     "ja-mecab": (("MeCab", "ipadic"), "'sacrebleu[ja]'"),
@@ -26,20 +32,36 @@ _PACKAGES = {
 
 
 def check_tokenizer(name: str) -> None:
-    """Raises ValueError for a name that sacreBLEU does not know, or whose packages are not installed."""
+    """Raises ValueError for a name that is unknown, or whose packages are not installed (PluginError for jieba's)."""
+    if name == AUTO:
+        return
+    if name == JIEBA:
+        check_jieba()
+        return
     from sacrebleu.metrics.bleu import BLEU
 
     if name not in BLEU.TOKENIZERS:
-        raise ValueError(f"tokenize: {name!r} is no tokenizer of sacreBLEU; there is {', '.join(BLEU.TOKENIZERS)}")
+        there = ", ".join((AUTO, JIEBA, *BLEU.TOKENIZERS))
+        raise ValueError(f"tokenize: {name!r} is no tokenizer of sacreBLEU; there is {there}")
     packages, install = _PACKAGES.get(name, ((), ""))
     missing = [package for package in packages if importlib.util.find_spec(package) is None]
     if missing:
         raise ValueError(f"tokenize: {name!r} needs {' and '.join(missing)}: pip install {install}")
 
 
-def signature_name(name: str) -> str:
-    """`spm` is sacreBLEU's old name of `flores101`: one meaning, one signature."""
-    return "flores101" if name == "spm" else name
+def tokenizer_of(language: str | None) -> str:
+    """What `auto` chooses for a sample's language."""
+    tag = primary(language)
+    if tag in CHINESE:
+        return "zh"
+    return "char" if tag in SPACELESS else "13a"
+
+
+def signature_name(name: str, languages: Iterable[str | None] = ()) -> str:
+    """How a signature names the tokenizers that texts of these languages meet: `13a`, `zh`, `13a+zh`."""
+    if name == AUTO:
+        return "+".join(sorted({tokenizer_of(language) for language in languages} or {tokenizer_of(None)}))
+    return "flores101" if name == "spm" else name  # sacreBLEU's old name of it: one meaning, one signature
 
 
 class Lines:
@@ -47,38 +69,43 @@ class Lines:
 
     def __init__(self, metric: str, *, tokenize: str, lowercase: bool, **options: Any) -> None:
         self._metric, self._tokenize, self._lowercase, self._options = metric, tokenize, lowercase, options
-        self._made: BLEU | PluginError | None = None
+        self._made: dict[str, BLEU | PluginError] = {}
 
-    @property
-    def bleu(self) -> BLEU:
+    def bleu(self, language: str | None) -> BLEU:
         """sacreBLEU's object. Raises PluginError where its tokenizer cannot be had, each time the same one."""
-        if self._made is None:
-            self._made = self._make()
-        if isinstance(self._made, PluginError):
-            raise self._made
-        return self._made
+        name = self._name(language)
+        if name not in self._made:
+            self._made[name] = self._make(name)
+        made = self._made[name]
+        if isinstance(made, PluginError):
+            raise made
+        return made
 
-    def of(self, batch: Batch) -> Callable[[str], str]:
-        """The line of a text, kept in the batch's memo for every metric with the same tokenizer."""
-        bleu = self.bleu
-        known: dict[str, str] = batch.memo.get(("sacrebleu lines", self._tokenize, self._lowercase), dict)
+    def of(self, batch: Batch, language: str | None) -> Callable[[str], str]:
+        """The line of a text of this language, kept in the batch's memo for every metric with the same tokenizer."""
+        name, bleu = self._name(language), self.bleu(language)
+        known: dict[str, str] = batch.memo.get(("sacrebleu lines", name, self._lowercase), dict)
 
         def line(text: str) -> str:
             if text not in known:
-                known[text] = bleu._preprocess_segment(text)
+                made = bleu._preprocess_segment(text)
+                known[text] = " ".join(jieba_words(made)) if name == JIEBA else made
             return known[text]
 
         return line
 
-    def _make(self) -> BLEU | PluginError:
+    def _name(self, language: str | None) -> str:
+        return tokenizer_of(language) if self._tokenize == AUTO else self._tokenize
+
+    def _make(self, name: str) -> BLEU | PluginError:
         """The error is kept, so that a tokenizer whose model has to be fetched is tried once."""
         from sacrebleu.metrics.bleu import BLEU
 
         try:
-            return BLEU(tokenize=self._tokenize, lowercase=self._lowercase, **self._options)
+            return BLEU(tokenize="none" if name == JIEBA else name, lowercase=self._lowercase, **self._options)
         except (Exception, SystemExit) as error:  # sacreBLEU exits the process where a download fails on TLS
             return PluginError(
-                f"metric {self._metric}: sacreBLEU could not make its tokenizer {self._tokenize!r}: {error!r}. "
+                f"metric {self._metric}: sacreBLEU could not make its tokenizer {name!r}: {error!r}. "
                 "Those with a model of their own read it from the folder that the environment variable SACREBLEU "
                 "names (default ~/.sacrebleu) and fetch it there once: put it there, or choose another tokenizer"
             )

@@ -6,6 +6,7 @@ import gzip
 import importlib.util
 import json
 import logging
+import sys
 import time
 
 import numpy as np
@@ -15,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sacrebleu.metrics.bleu import BLEU
 
-from harness import Batch, Completion, Generation, PluginError, Sample, Scores
+from harness import Batch, Completion, Generation, PluginError, Sample, Scores, Whole
 from harness_plugins.bleu import bleu
 
 SIX = ["The dog bit the man.", "It wasn't surprising.", "The man had just bitten him."]
@@ -25,10 +26,10 @@ REFS = [
 ]
 
 
-def scored(completions, references, **options) -> tuple[Scores, float]:
+def scored(completions, references, language=None, **options) -> tuple[Scores, float]:
     """Scores of one completion per sample, and the corpus score from their summed statistics."""
     generations = [
-        Generation(Sample(str(i), references=tuple(refs)), "m", (Completion(text),))
+        Generation(Sample(str(i), references=tuple(refs), language=language), "m", (Completion(text),))
         for i, (text, refs) in enumerate(zip(completions, references, strict=True))
     ]
     metric = bleu(**options)
@@ -176,7 +177,7 @@ def test_signatures(options, segment, corpus):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"tokenize": "13b"}, "13b.*13a"),
+        ({"tokenize": "13b"}, "13b.*auto.*jieba.*13a"),
         ({"smooth_method": "exponential"}, "exponential.*add-k"),
         ({"smooth_value": 0.1}, "floor and add-k"),
         ({"smooth_method": "floor", "smooth_value": 0}, "above 0"),
@@ -248,3 +249,72 @@ def test_any_text_equals_sacrebleu_and_stays_in_range(pairs):
     scores, corpus = scored(texts, references)
     assert all(0.0 <= value <= 100.0 for value in scores.segment)
     assert corpus == min(sacrebleu.corpus_bleu(texts, streams).score, 100.0)
+
+
+CHINESE = ["北京的长城很长，我喜欢。", "他买了3.5公斤苹果 (Apple)", "我爱北京", ""]
+CHINESE_REFS = [["北京的长城非常长，我很喜欢。", "长城很长"], ["他买了 3.5 公斤苹果。"], ["我爱南京"], ["无"]]
+
+
+@pytest.mark.parametrize(
+    ("language", "tokenize"),
+    [("zh", "zh"), ("zh-Hant", "zh"), ("yue", "zh"), ("zho_Hans", "zh"), ("ja", "char"), ("th", "char"), ("lo", "char"),
+     ("en", "13a"), ("de", "13a"), ("ko", "13a"), (None, "13a"), ("", "13a")],
+)  # fmt: skip
+def test_the_sample_s_language_chooses_sacrebleus_tokenizer(language, tokenize):
+    streams = [[r[i] if i < len(r) else None for r in CHINESE_REFS] for i in range(2)]
+    scores, corpus = scored(CHINESE, CHINESE_REFS, language)
+    sentence = BLEU(effective_order=True, tokenize=tokenize)
+    pairs = zip(CHINESE, CHINESE_REFS, strict=True)
+    assert scores.segment == [min(sentence.sentence_score(t, r).score, 100.0) for t, r in pairs]
+    assert corpus == BLEU(tokenize=tokenize).corpus_score(CHINESE, streams).score
+    assert scores.signature == f"bleu|case:mixed|eff:yes|tok:{tokenize}|smooth:exp"
+    assert scores.corpus_signature == f"bleu|case:mixed|eff:no|tok:{tokenize}|smooth:exp"
+
+
+def test_chinese_worked_by_hand():
+    # 3 of 4 characters, 1 of 3 pairs, and of 2 and of 1 none, smoothed to 1/2 and 1/4 of one
+    expected = 100 * (3 / 4 * 1 / 3 * 1 / 4 * 1 / 4) ** 0.25
+    assert scored(["我爱北京"], [["我爱南京"]], "zh")[0].segment == pytest.approx([expected])
+    assert scored(["我爱北京"], [["我爱南京"]])[0].segment == [0.0]  # one word, since nobody said what it is
+
+
+def test_a_name_holds_for_every_language():
+    for name in ("13a", "char", "none"):
+        expected = [BLEU(tokenize=name, effective_order=True).sentence_score(CHINESE[0], CHINESE_REFS[0]).score]
+        assert scored(CHINESE[:1], CHINESE_REFS[:1], "zh", tokenize=name)[0].segment == expected
+
+
+def test_languages_in_one_batch_do_not_mix_and_the_signature_names_those_of_the_task():
+    languages = ["en", "zh", None, "ja", "zh"]
+    samples = [Sample(str(i), references=("我爱南京 ok.",), language=tag) for i, tag in enumerate(languages)]
+    groups = [Generation(sample, "m", (Completion("我爱北京 ok."),)) for sample in samples]
+    alone = [bleu()(Batch((group,)))["bleu"].segment[0] for group in groups]
+    assert len(set(alone)) == 3
+    assert bleu()(Batch(tuple(groups)))["bleu"].segment == alone
+    whole = Whole.of(samples)
+    for some in ((), *((group,) for group in groups), tuple(groups)):
+        scores = bleu()(Batch(some, whole=whole))["bleu"]
+        assert scores.signature == "bleu|case:mixed|eff:yes|tok:13a+char+zh|smooth:exp"
+        assert scores.corpus_signature == "bleu|case:mixed|eff:no|tok:13a+char+zh|smooth:exp"
+    assert bleu(tokenize="intl")(Batch((), whole=whole))["bleu"].signature.split("|")[3] == "tok:intl"
+
+
+def test_jieba_counts_words():
+    pytest.importorskip("jieba")
+    texts, references = ["我来到北京清华大学。", "Ａ 我"], [["他来到清华大学。"], ["B"]]
+    for language in ("zh", None):
+        scores, corpus = scored(texts, references, language, tokenize="jieba")
+        cut = ["我 来到 北京 清华大学 。", "Ａ 我"], [["他 来到 清华大学 。", "B"]]
+        sentence = BLEU(effective_order=True, tokenize="none")
+        assert scores.segment == [sentence.sentence_score(t, [r]).score for t, r in zip(cut[0], cut[1][0], strict=True)]
+        assert corpus == BLEU(tokenize="none").corpus_score(*cut).score
+        assert scores.signature == "bleu|case:mixed|eff:yes|tok:jieba|smooth:exp"
+    assert scored(["清华大学ABC"], [["清华大学abc"]], tokenize="jieba", lowercase=True)[0].segment == pytest.approx(
+        [100.0]
+    )
+
+
+def test_without_jieba_the_message_has_the_install_line(monkeypatch):
+    monkeypatch.setitem(sys.modules, "jieba", None)
+    with pytest.raises(PluginError, match=r"jieba.*pip install 'reward-harness\[zh\]'"):
+        bleu(tokenize="jieba")

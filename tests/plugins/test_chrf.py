@@ -149,3 +149,10 @@ def test_any_text_equals_sacrebleu_and_stays_in_range(pairs, options):
     assert all(0.0 <= value <= 100.0 for value in scores.segment)
     assert scores.segment == [oracle.sentence_score(t, r).score for t, r in zip(completions, references, strict=True)]
     assert corpus == oracle.corpus_score(completions, streams(references)).score
+
+
+def test_chinese_needs_no_words():
+    # characters 3/4, pairs 1/3, none of 2 and of 1; the orders of length 5 and 6 do not exist
+    scores, corpus = scored(["我爱北京"], [["我爱南京"]])
+    assert scores.segment == pytest.approx([100 * (3 / 4 + 1 / 3) / 4])
+    assert corpus == CHRF().corpus_score(["我爱北京"], [["我爱南京"]]).score

@@ -10,14 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sacrebleu.metrics.bleu import BLEU
 
-from harness import Batch, Completion, Generation, PluginError, Sample
+from harness import Batch, Completion, Generation, PluginError, Sample, Whole
 from harness_plugins.diversity import diversity
 
 CORPUS = ["distinct1", "distinct2", "distinct3", "entropy"]
 
 
-def group(*texts, name="1"):
-    return Generation(Sample(name), "m", tuple(Completion(text) for text in texts))
+def group(*texts, name="1", language=None):
+    return Generation(Sample(name, language=language), "m", tuple(Completion(text) for text in texts))
 
 
 def segment(*texts, **options):
@@ -192,3 +192,52 @@ def test_any_group_stays_in_range_and_does_not_depend_on_order(texts, rng):
     order = list(range(len(texts)))
     rng.shuffle(order)
     assert segment(*(texts[i] for i in order)) == [found[i] for i in order]
+
+
+@pytest.mark.parametrize(
+    ("language", "tokenize"), [("zh", "zh"), ("cmn-Hans", "zh"), ("ja", "char"), ("de", "13a"), (None, "13a")]
+)
+def test_the_sample_s_language_chooses_sacrebleus_tokenizer(language, tokenize):
+    texts = ["我爱北京的长城。", "我爱南京的长江 (river).", "他去长城，坐车。"]
+    batch = Batch((group(*texts, language=language),))
+    scores = diversity()(batch)["diversity"]
+    assert scores.segment == pytest.approx(expected(texts, tokenize=tokenize), abs=1e-12)
+    assert scores.signature == f"diversity|case:mixed|eff:yes|tok:{tokenize}|smooth:exp"
+    corpus = diversity().over([batch])
+    named = diversity(tokenize=tokenize).over([batch])
+    assert {n: s.corpus for n, s in corpus.items()} == {n: s.corpus for n, s in named.items()}
+    assert {n: s.corpus_signature for n, s in corpus.items()} == {n: s.corpus_signature for n, s in named.items()}
+
+
+def test_chinese_worked_by_hand():
+    batch = Batch((group("我爱北京", "我爱南京", language="zh"),))
+    # characters 3/4, pairs 1/3, none of 2 and of 1, smoothed to 1/4 each
+    assert diversity()(batch)["diversity"].segment == pytest.approx([1 - (1 / 64) ** 0.25] * 2)
+    found = diversity(entropy_order=2).over([batch])
+    assert found["distinct1"].corpus == 5 / 8
+    assert found["distinct2"].corpus == 5 / 6
+    # of six pairs, one twice and four once
+    assert found["entropy"].corpus == pytest.approx(2 / 6 * math.log(3) + 4 / 6 * math.log(6))
+    assert found["entropy"].corpus_signature == "entropy|case:mixed|tok:zh|n:2|unit:nats"
+
+
+def test_languages_in_one_batch_do_not_mix_and_the_signature_names_those_of_the_task():
+    groups = [group("我爱北京", "我爱南京", name=str(i), language=tag) for i, tag in enumerate(["zh", None, "zh"])]
+    whole = Whole.of(g.sample for g in groups)
+    alone = [value for g in groups for value in diversity()(Batch((g,)))["diversity"].segment]
+    assert diversity()(Batch(tuple(groups)))["diversity"].segment == alone
+    assert alone[2:4] == [1.0, 1.0] != alone[:2]
+    for g in groups:
+        part = Batch((g,), whole=whole)
+        assert diversity()(part)["diversity"].signature == "diversity|case:mixed|eff:yes|tok:13a+zh|smooth:exp"
+        assert diversity().over([part])["distinct1"].corpus_signature == "distinct1|case:mixed|tok:13a+zh"
+    assert (
+        diversity().over([Batch((g,), whole=whole) for g in groups])["distinct1"].corpus == 7 / 18
+    )  # 16 characters, 2 words
+
+
+def test_jieba_counts_words():
+    pytest.importorskip("jieba")
+    found = diversity(tokenize="jieba").over([Batch((group("我来到北京清华大学", "他来到清华大学", language="zh"),))])
+    assert found["distinct1"].corpus == 5 / 7
+    assert found["distinct1"].corpus_signature == "distinct1|case:mixed|tok:jieba"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 import time
 
 import pytest
@@ -11,14 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rouge_score.rouge_scorer import RougeScorer
 
-from harness import Batch, Completion, Generation, Sample
+from harness import Batch, Completion, Generation, PluginError, Sample, Whole
 from harness_plugins.rouge import rouge
 
 NAMES = ["rouge1", "rouge2", "rougeL", "rougeLsum"]
 
 
-def scored(completion, references, wanted=(), **options):
-    sample = Sample("1", references=tuple(references))
+def scored(completion, references, wanted=(), language=None, **options):
+    sample = Sample("1", references=tuple(references), language=language)
     batch = Batch((Generation(sample, "m", (Completion(completion),)),), frozenset(wanted))
     return rouge(**options)(batch)
 
@@ -105,7 +106,8 @@ def test_a_script_the_tokenizer_drops_abstains(completion, references, what):
     for scores in scored(completion, references).values():
         assert scores.status_of(0) == "abstain"
         assert math.isnan(scores.values[0])
-        assert scores.reasons[0].endswith(what)
+        assert f"none of the letters of {what};" in scores.reasons[0]
+        assert "`language`" in scores.reasons[0]
 
 
 @pytest.mark.parametrize("text", ["naïve café", "Ünï", "我 like", "2020", "…", "İ"])
@@ -127,7 +129,13 @@ def test_signatures():
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"measure": "f1"}, "f1.*fmeasure"), ({"multi": "max"}, "max.*best")],
+    [
+        ({"measure": "f1"}, "f1.*fmeasure"),
+        ({"multi": "max"}, "max.*best"),
+        ({"tokenize": "13a"}, "13a.*auto.*words"),
+        ({"tokenize": "words", "use_stemmer": True}, "use_stemmer.*words"),
+        ({"tokenize": "jieba", "use_stemmer": True}, "use_stemmer.*jieba"),
+    ],
 )
 def test_bad_options(options, message):
     with pytest.raises(ValueError, match=message):
@@ -162,3 +170,92 @@ def test_any_text_equals_rouge_score(completion, references, use_stemmer):
     lost = any("é" in t and not set(t) & set("abcdrun") for t in [completion, *references])
     for name in NAMES:
         assert found[name].segment == [None if lost else expected[name].fmeasure]
+
+
+@pytest.mark.parametrize(
+    ("language", "completion", "reference", "expected"),
+    [
+        # 3 of 4 characters, 1 of 3 pairs, a common subsequence of 3
+        ("zh", "我爱北京", "我爱南京", {"rouge1": 3 / 4, "rouge2": 1 / 3, "rougeL": 3 / 4, "rougeLsum": 3 / 4}),
+        ("zh-TW", "我愛北京！", "《我愛北京》", dict.fromkeys(NAMES, 1.0)),
+        ("zh", "我用PYTHON", "他用Python", {"rouge1": 2 / 3, "rouge2": 1 / 2, "rougeL": 2 / 3}),
+        ("zh", "后来下雨\n先去长城", "先去长城\n后来下雨", {"rouge1": 1.0, "rougeL": 0.5, "rougeLsum": 1.0}),
+        ("de", "Größe zählt", "größe zahlt", {"rouge1": 1 / 2, "rouge2": 0.0, "rougeL": 1 / 2}),
+        ("fr", "e\u0301te\u0301", "Été", {"rouge1": 1.0}),
+        ("ru", "я люблю книги", "Я читаю книги", {"rouge1": 2 / 3, "rouge2": 0.0, "rougeL": 2 / 3}),
+        ("ja", "東京へ", "東京に", {"rouge1": 2 / 3, "rouge2": 1 / 2, "rougeL": 2 / 3}),
+        ("ja", "ﾄｳｷｮｳ１", "トウキョウ1", {"rouge1": 1.0}),
+        ("el", "", "καλημέρα", dict.fromkeys(NAMES, 0.0)),
+    ],
+)
+def test_other_languages_count_unicode_words(language, completion, reference, expected):
+    found = values(completion, [reference], language=language)
+    assert {name: found[name] for name in expected} == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("language", [None, "", "en", "en-GB", "eng"])
+@pytest.mark.parametrize("text", ["naïve café, don't", "Running dogs 你"])
+def test_english_is_read_as_rouge_score_reads_it(language, text):
+    expected = RougeScorer(NAMES, use_stemmer=True).score("naive running dogs don't", text)
+    found = scored(text, ["naive running dogs don't"], language=language, use_stemmer=True)
+    assert {n: s.segment[0] for n, s in found.items()} == {n: expected[n].fmeasure for n in NAMES}
+    assert found["rouge1"].signature == "rouge1|stem:yes|measure:fmeasure|multi:best"
+
+
+def test_a_name_holds_for_every_language():
+    assert values("naïve", ["na ve"], language="de", tokenize="rouge")["rouge1"] == 1.0
+    assert values("naïve", ["na ve"], language="en", tokenize="words")["rouge1"] == 0.0
+    (found,) = scored("我爱", ["我爱"], {"rouge1"}, "zh", tokenize="rouge").values()
+    assert found.status_of(0) == "abstain"
+
+
+def test_words_are_not_stemmed():
+    assert values("running dogs", ["run dog"], language="de", use_stemmer=True)["rouge1"] == 0.0
+    assert values("running dogs", ["run dog"], language="en", use_stemmer=True)["rouge1"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("languages", "options", "made"),
+    [
+        ([], {}, "stem:no"),
+        ([None, "en"], {"use_stemmer": True}, "stem:yes"),
+        (["zh", "de"], {}, "stem:no|tok:words"),
+        (["zh"], {"use_stemmer": True}, "stem:no|tok:words"),
+        (["zh", "en"], {"use_stemmer": True}, "stem:yes|tok:rouge+words"),
+        (["zh"], {"tokenize": "rouge"}, "stem:no"),
+        (["en"], {"tokenize": "words"}, "stem:no|tok:words"),
+    ],
+)
+def test_signatures_follow_the_languages_of_the_task(languages, options, made):
+    whole = Whole.of(Sample(str(i), references=("a",), language=tag) for i, tag in enumerate(languages))
+    for some in ((), *((Generation(sample, "m", (Completion("a"),)),) for sample in whole.samples)):
+        found = rouge(**options)(Batch(tuple(some), whole=whole))
+        assert found["rouge2"].signature == f"rouge2|{made}|measure:fmeasure|multi:best"
+        assert found["rougeLsum"].signature == f"rougeLsum|{made}|measure:fmeasure|multi:best|split:newline"
+
+
+def test_languages_in_one_batch_do_not_mix():
+    samples = [Sample(str(i), references=("naïve ve",), language=tag) for i, tag in enumerate(["en", "de", None])]
+    batch = Batch(tuple(Generation(sample, "m", (Completion("ve"),)) for sample in samples))
+    # "na ve ve" and one of its three words; "naïve ve" and one of its two
+    assert rouge()(batch)["rouge1"].segment == pytest.approx([1 / 2, 2 / 3, 1 / 2])
+
+
+def test_jieba_counts_words():
+    pytest.importorskip("jieba")
+    found = scored("我来到北京清华大学。", ["他来到清华大学！"], language="zh", tokenize="jieba")
+    assert found["rouge1"].segment == pytest.approx([2 * 2 / (4 + 3)])  # signs are no words
+    assert found["rouge1"].signature == "rouge1|stem:no|tok:jieba|measure:fmeasure|multi:best"
+
+
+def test_without_jieba_the_message_has_the_install_line(monkeypatch):
+    monkeypatch.setitem(sys.modules, "jieba", None)
+    with pytest.raises(PluginError, match=r"jieba.*pip install 'reward-harness\[zh\]'"):
+        rouge(tokenize="jieba")
+
+
+def test_a_long_chinese_text_against_itself_takes_seconds():
+    text = "".join(chr(0x4E00 + i % 20_000) for i in range(20_000))
+    start = time.perf_counter()
+    assert set(values(text, [text], language="zh").values()) == {1.0}
+    assert time.perf_counter() - start < 20
