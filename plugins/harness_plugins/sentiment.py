@@ -1,7 +1,9 @@
-"""Sentiment by VADER: of a completion, and how consistent it is with another text's or with a target.
+"""Sentiment by VADER or a classifier: of a completion, and how consistent it is with another text's or with a target.
 
 Hutto & Gilbert 2014, "VADER: A Parsimonious Rule-based Model for Sentiment Analysis of Social Media Text",
-ICWSM (https://ojs.aaai.org/index.php/ICWSM/article/view/14550). The number is VADER's compound c, -1 to 1.
+ICWSM (https://ojs.aaai.org/index.php/ICWSM/article/view/14550). The number is VADER's compound c, -1 to 1. With `model`
+(a folder or hub's name) it is that of any transformers text-classification model instead: the sum over its labels of
+probability (softmax) times the label's number (`sentiment_model.py`).
 
 `sentiment`: 1 - |c(completion) - c(against)| / 2; 0 to 1, higher is better. `against: prompt` (default; of a
 chat the last user turn), `references` (the mean of their compounds), or `target`: the number in [-1, 1], or
@@ -11,11 +13,18 @@ references, or nothing.
 `polarity`: the completion's own compound; -1 to 1, higher is more positive (declared as better; a reward that
 wants less of it says so).
 Corpus: mean of the segments.
-Signatures: `sentiment|vader|against:prompt` (`|field:NAME` follows for a target), `polarity|vader`.
+Signatures: `sentiment|vader|against:prompt` (`|field:NAME` follows for a target), `polarity|vader`; of a model
+`sentiment|model:sha256:0123456789ab|labels:negative=-1,positive=1|against:prompt` and
+`polarity|model:sha256:0123456789ab|labels:negative=-1,positive=1`.
 
 VADER knows English words, emoticons and emoji. Both scores abstain where the sample's language is set and is
 not English, and where more than half of a text's letters (the completion's or those it is compared with) are
 in another script than Latin. A text without a word that VADER knows, such as the empty text, is neutral: 0.
+
+A model is taken for able to read every language; empty texts abstain. A text longer than the model's maximum is cut at
+its end. `labels: {LABEL: number in [-1, 1]}` must name all labels of the model and no others; it can be left out where
+these say what they mean: negative and positive, with or without neutral or very, or 1 star to 5 stars. Computed in
+float32; tolerance 1e-4. Only safetensors are loaded, and no code of a model's.
 """
 
 from __future__ import annotations
@@ -24,9 +33,10 @@ import heapq
 import math
 import unicodedata
 from collections import Counter, defaultdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from harness import NoValue, ScoreInfo, hookimpl, prompt_text, scores_from
+from harness_plugins.sentiment_model import model_judge
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -35,7 +45,7 @@ if TYPE_CHECKING:
 
 _AGAINST = ("prompt", "references", "target")
 _TARGETS = {"positive": 1.0, "neutral": 0.0, "negative": -1.0}
-_POLARITY = ScoreInfo("polarity", -1.0, 1.0)
+_POLARITY = "polarity"
 _BUT_BEFORE, _BUT_AFTER = 0.5, 1.5  # VADER's weights of what stands before and after "but"
 
 
@@ -155,15 +165,38 @@ def _as_number(value: Json) -> float | None:
         return None
 
 
-class _Sentiment:
-    def __init__(self, against: str, target_field: str) -> None:
-        needs = frozenset({against}) - {"target"}
-        self._consistency = ScoreInfo("sentiment", needs=needs)  # type: ignore[arg-type]  # what is left are needs
-        self.infos = (self._consistency, _POLARITY)
-        self._against, self._field = against, target_field
+class Judge(Protocol):
+    """What tells how positive texts are, from -1 to 1."""
+
+    @property
+    def tolerance(self) -> float: ...
+
+    def signature(self, batch: Batch) -> str:
+        """Its part of a score's signature."""
+        ...
+
+    def refuses(self, sample: Sample) -> NoValue | None:
+        """Why it has nothing to say of a sample, whatever the texts."""
+        ...
+
+    def polarities(self, batch: Batch, texts: Sequence[str]) -> Callable[[str, str], float | NoValue]:
+        """The polarity of any of the texts, or why there is none; messages call the text by the second argument."""
+        ...
+
+
+class _VaderJudge:
+    tolerance = 0.0
+
+    def __init__(self) -> None:
         self._vader = _Vader()
 
-    def __call__(self, batch: Batch) -> Mapping[str, Scores]:
+    def signature(self, batch: Batch) -> str:
+        return "vader"
+
+    def refuses(self, sample: Sample) -> NoValue | None:
+        return _not_english(sample)
+
+    def polarities(self, batch: Batch, texts: Sequence[str]) -> Callable[[str, str], float | NoValue]:
         known: dict[str, float | str] = batch.memo.get(("vader compounds",), dict)
 
         def compound(text: str, what: str) -> float | NoValue:
@@ -172,42 +205,85 @@ class _Sentiment:
             value = known[text]
             return _unreadable(what, value) if isinstance(value, str) else value
 
-        scores: dict[str, Scores] = {}
-        for info, measure in zip(self.infos, (self._consistencies, self._polarities), strict=True):
-            if not batch.wanted or info.name in batch.wanted:
-                scores[info.name] = scores_from(info, self._signature(info.name), measure(batch, compound))
-        return scores
+        return compound
 
-    def _signature(self, name: str) -> str:
-        if name == _POLARITY.name:
-            return "polarity|vader"
-        signature = f"sentiment|vader|against:{self._against}"
+
+def judge(
+    what: str, *, model: str, labels: Mapping[str, float] | None, device: str = "auto", revision: str | None = None
+) -> Judge:
+    """VADER, or the classifier `model`. Raises ValueError, or PluginError where a package is missing (for `what`)."""
+    if model:
+        return model_judge(what, model, labels, device, revision)
+    if labels is not None:
+        raise ValueError("labels: belong to a classifier, and VADER has none; give `model` too")
+    if revision is not None:
+        raise ValueError("revision: belongs to a classifier from a hub; give `model` too")
+    return _VaderJudge()
+
+
+class _Sentiment:
+    def __init__(self, judge: Judge, against: str, target_field: str) -> None:
+        needs = frozenset({against}) - {"target"}
+        tolerance = judge.tolerance
+        self._consistency = ScoreInfo("sentiment", needs=needs, tolerance=tolerance)  # type: ignore[arg-type]  # what is left are needs
+        self.infos = (self._consistency, ScoreInfo(_POLARITY, -1.0, 1.0, tolerance=tolerance))
+        self._against, self._field = against, target_field
+        self._judge = judge
+
+    def __call__(self, batch: Batch) -> Mapping[str, Scores]:
+        infos = [info for info in self.infos if not batch.wanted or info.name in batch.wanted]
+        if not infos:
+            return {}
+        polarity = self._judge.polarities(batch, self._texts(batch, consistency=self._consistency in infos))
+        measures = {"sentiment": self._consistencies, _POLARITY: self._polarities}
+        return {
+            info.name: scores_from(info, self._signature(info.name, batch), measures[info.name](batch, polarity))
+            for info in infos
+        }
+
+    def _texts(self, batch: Batch, *, consistency: bool) -> list[str]:
+        """All texts whose polarity will be asked for."""
+        if not consistency:
+            return batch.texts
+        samples = [generation.sample for generation in batch.generations]
+        return [*batch.texts, *(text for sample in samples for text in self._compared(sample))]
+
+    def _compared(self, sample: Sample) -> Sequence[str]:
+        if self._against == "prompt":
+            return (prompt_text(sample.prompt),)
+        return sample.references if self._against == "references" else ()
+
+    def _signature(self, name: str, batch: Batch) -> str:
+        signature = f"{name}|{self._judge.signature(batch)}"
+        if name == _POLARITY:
+            return signature
+        signature = f"{signature}|against:{self._against}"
         return f"{signature}|field:{self._field}" if self._against == "target" else signature
 
-    def _polarities(self, batch: Batch, compound: Callable[[str, str], float | NoValue]) -> list[float | NoValue]:
+    def _polarities(self, batch: Batch, polarity: Callable[[str, str], float | NoValue]) -> list[float | NoValue]:
         return [
-            _not_english(generation.sample) or compound(completion.text or "", "the completion")
+            self._judge.refuses(generation.sample) or polarity(completion.text or "", "the completion")
             for generation in batch.generations
             for completion in generation.completions
         ]
 
-    def _consistencies(self, batch: Batch, compound: Callable[[str, str], float | NoValue]) -> list[float | NoValue]:
+    def _consistencies(self, batch: Batch, polarity: Callable[[str, str], float | NoValue]) -> list[float | NoValue]:
         values: list[float | NoValue] = []
         for generation in batch.generations:
-            other = _not_english(generation.sample) or self._other(generation.sample, compound)
+            other = self._judge.refuses(generation.sample) or self._other(generation.sample, polarity)
             for completion in generation.completions:
-                own = compound(completion.text or "", "the completion")
+                own = polarity(completion.text or "", "the completion")
                 values.append(_consistency(own, other))
         return values
 
-    def _other(self, sample: Sample, compound: Callable[[str, str], float | NoValue]) -> float | NoValue:
+    def _other(self, sample: Sample, polarity: Callable[[str, str], float | NoValue]) -> float | NoValue:
         if self._against == "target":
             return _target(sample, self._field)
         if self._against == "prompt":
-            return compound(prompt_text(sample.prompt), "the prompt")
+            return polarity(prompt_text(sample.prompt), "the prompt")
         numbers: list[float] = []
         for index, reference in enumerate(sample.references):
-            value = compound(reference, f"reference {index + 1}")
+            value = polarity(reference, f"reference {index + 1}")
             if isinstance(value, NoValue):
                 return value
             numbers.append(value)
@@ -220,18 +296,29 @@ def _consistency(own: float | NoValue, other: float | NoValue) -> float | NoValu
     return own if isinstance(own, NoValue) else 1.0 - abs(own - other) / 2.0
 
 
-def sentiment(*, against: str = "prompt", target_field: str = "sentiment") -> _Sentiment:
-    """VADER's sentiment of a completion, and its consistency.
+def sentiment(
+    *,
+    against: str = "prompt",
+    target_field: str = "sentiment",
+    model: str = "",
+    labels: dict[str, float] | None = None,
+    device: str = "auto",
+    revision: str | None = None,
+) -> _Sentiment:
+    """The sentiment of a completion, and its consistency, by VADER or by a classifier.
 
     `against`: prompt, references or target; `target_field` is the metadata key that holds a sample's target.
+    `model`: a text-classification model (a folder, or a hub's name with its `revision`) instead of VADER; `labels` gives
+    each of its labels a number in [-1, 1].
     """
     if against not in _AGAINST:
         raise ValueError(f"against: {against!r} is unknown; there is {', '.join(_AGAINST)}")
     if not target_field:
         raise ValueError("target_field: an empty name; give the metadata key that holds the target")
-    return _Sentiment(against, target_field)
+    chosen = judge("sentiment", model=model, labels=labels, device=device, revision=revision)
+    return _Sentiment(chosen, against, target_field)
 
 
 @hookimpl
 def register_metrics(register: Callable[..., None]) -> None:
-    register("sentiment", sentiment, scores=("sentiment", "polarity"))
+    register("sentiment", sentiment, scores=("sentiment", _POLARITY))
