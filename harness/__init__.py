@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from harness.assess import CorpusRow
     from harness.authoring import corpus_score, metric_from, prompt_text, scores_from
+    from harness.correlation import Resamples, correlations, krippendorff_alpha, row_correlations
     from harness.csvsafe import csv_line
     from harness.display import escaped, visible
     from harness.errors import (
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from harness.requires import require
     from harness.rewards import CompositeReward
     from harness.scoring import score
+    from harness.stats import percentile_interval
     from harness.store import Cell, Group, Rendered, Run, open_run
     from harness.strictjson import json_lines, raw_lines, shown, unreadable
     from harness.suite import Suite, load_suite
@@ -66,6 +68,7 @@ __version__ = "0.1.0"
 _HOME = {
     "harness.assess": ("CorpusRow",),
     "harness.authoring": ("corpus_score", "metric_from", "prompt_text", "scores_from"),
+    "harness.correlation": ("Resamples", "correlations", "krippendorff_alpha", "row_correlations"),
     "harness.csvsafe": ("csv_line",),
     "harness.display": ("escaped", "visible"),
     "harness.errors": (
@@ -99,6 +102,7 @@ _HOME = {
     "harness.store": ("Cell", "Group", "Rendered", "Run", "open_run"),
     "harness.requires": ("require",),
     "harness.scoring": ("score",),
+    "harness.stats": ("percentile_interval",),
     "harness.strictjson": ("json_lines", "raw_lines", "shown", "unreadable"),
     "harness.suite": ("Suite", "load_suite"),
     "harness.text": ("clean_text",),
@@ -129,6 +133,7 @@ _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 __all__ = [  # noqa: RUF022  # by topic, in the order of `_HOME`
     "CorpusRow",
     "corpus_score", "metric_from", "prompt_text", "scores_from",
+    "Resamples", "correlations", "krippendorff_alpha", "row_correlations",
     "csv_line",
     "escaped", "visible",
     "DataError", "HarnessError", "IncompleteError", "PluginError", "RunError", "SuiteError", "UsageError",
@@ -139,6 +144,7 @@ __all__ = [  # noqa: RUF022  # by topic, in the order of `_HOME`
     "Cell", "Group", "Rendered", "Run", "open_run",
     "require",
     "score",
+    "percentile_interval",
     "json_lines", "raw_lines", "shown", "unreadable",
     "Suite", "load_suite",
     "clean_text",
