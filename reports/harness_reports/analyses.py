@@ -9,16 +9,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
+
+from harness_reports.view import TERM
 
 if TYPE_CHECKING:
     from harness import AnalysisTable, Run
 
 AGREEMENT: Final = ("task", "dimension", "score", "level", "coefficient", "value", "ci_low", "ci_high", "n")
-SHOWN: Final = ("spearman", "pairwise_accuracy")
+GAINS: Final = ("task", "model", "score", "level", "all", "selected", "difference", "ci_low", "ci_high", "n")
+SHOWN: Final = ("spearman", "pairwise_accuracy_half", "pairwise_accuracy")
 """The first of these that a dimension has is shown."""
 
-SAID: Final = {"spearman": "Spearman's rho", "pairwise_accuracy": "share of pairs put in the same order"}
+SAID: Final = {
+    "spearman": "Spearman's rho",
+    "pairwise_accuracy_half": "share of pairs in the order that people gave them, ties counting half,",
+    "pairwise_accuracy": "share of pairs in the order that people gave them,",
+}
 LEVELS: Final = {
     "pooled": "over all completions",
     "sample": "within each sample, averaged",
@@ -38,12 +45,13 @@ class Agreement:
     scores: tuple[str, ...]
     dimensions: tuple[str, ...]
     values: Mapping[Key, float]
-    n: int
+    n: tuple[int, int]
 
     @property
     def title(self) -> str:
         how = f"{SAID.get(self.coefficient, self.coefficient)} {LEVELS.get(self.level, self.level)}"
-        return f"Agreement with people, {self.task}: {how} (n = {self.n:,})"
+        low, high = self.n
+        return f"Agreement with people, {self.task}: {how} (n = {f'{low:,} to ' if low < high else ''}{high:,})"
 
 
 def agreements(run: Run) -> Iterator[Agreement]:
@@ -63,19 +71,65 @@ def _agreements(table: AnalysisTable) -> Iterator[Agreement]:
         if coefficient == best[str(task), str(dimension)]:
             part = parts.setdefault((str(task), str(level), str(coefficient)), {})
             part[str(score), str(dimension)] = (None if value is None else float(value), int(n or 0))
+    seen: list[tuple[str, Mapping[Key, float]]] = []
     for (task, level, coefficient), cells in parts.items():
         values = {key: value for key, (value, _) in cells.items() if value is not None}
-        if values:
+        if values and (task, values) not in seen:  # of one pair per sample, two levels say the same
+            seen.append((task, values))
             scores, dimensions = (tuple(dict.fromkeys(key[i] for key in cells)) for i in (0, 1))
-            n = max(n for _, n in cells.values())
-            yield Agreement(task, level, coefficient, scores, dimensions, values, n)
+            counts = [n for value, n in cells.values() if value is not None]
+            yield Agreement(task, level, coefficient, scores, dimensions, values, (min(counts), max(counts)))
 
 
 def others(run: Run) -> Iterator[tuple[str, AnalysisTable]]:
     """Every other table, by name."""
     for name, table in run.analyses.items():
-        if table.columns != AGREEMENT:
+        if table.columns not in (AGREEMENT, GAINS):
             yield name, table
+
+
+@dataclass(frozen=True, slots=True)
+class GainRow:
+    """A score over all candidates and over the selected ones."""
+
+    score: str
+    level: str
+    all: float
+    selected: float
+    difference: float
+    ci_low: float
+    ci_high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Gain:
+    """What choosing among the candidates changes beyond chance: scores whose interval of the difference excludes 0."""
+
+    strategy: str
+    task: str
+    model: str
+    rows: tuple[GainRow, ...]
+
+    @property
+    def title(self) -> str:
+        return f"What {self.strategy} changes, {self.task} by {self.model}"
+
+
+def gains(run: Run) -> Iterator[Gain]:
+    """By task and model. Terms of the reward stand in the file alone: their scores say the same."""
+    table = run.analyses.get("selected")
+    if table is None or table.columns != GAINS:
+        return
+    suite: Any = run.manifest.get("suite") or {}
+    strategy = str(suite.get("resolved", {}).get("generate", {}).get("strategy", "choosing"))
+    found: dict[tuple[str, str], list[GainRow]] = {}
+    for task, model, score, level, *numbers, _ in table.rows:
+        rows = found.setdefault((str(task), str(model)), [])
+        values = [float(value) for value in numbers if isinstance(value, int | float)]
+        if len(values) == len(numbers) and not str(score).startswith(TERM) and (values[3] > 0 or values[4] < 0):
+            rows.append(GainRow(str(score), str(level), *values))
+    for (task, model), rows in found.items():
+        yield Gain(strategy, task, model, tuple(rows))
 
 
 def by_sample(table: AnalysisTable) -> bool:

@@ -8,10 +8,10 @@ through `harness.display.visible` as plain text, never as markup.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from harness import hookimpl, visible
-from harness_reports.analyses import agreements, by_sample, others
+from harness_reports.console_tables import GAP, LABEL_WIDTH, MIN_WIDTH, about, grid, plain
 from harness_reports.view import (
     FINISHED,
     Column,
@@ -35,19 +35,15 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-    from harness import AnalysisTable, Rendered, Report, Run
-    from harness_reports.analyses import Agreement
+    from harness import Rendered, Report, Run
 
-LABEL_WIDTH = 22
 LEVEL_WIDTH = 6
-GAP = 2
-MODEL_WIDTH = 8
 HEADER_WIDTH = 28
-DIMENSION_WIDTH = 12
-MOST_ROWS = 30  # of a table about the whole run; a longer one is named with its file
 
 Key = tuple[str, str]
 """(task, model)"""
+Layout = Literal["line", "stacked", "bare"]
+"""Value, interval and count on one line; on two; the value alone."""
 
 
 @hookimpl
@@ -67,13 +63,6 @@ def render(run: Run) -> Rendered:
     return Rendered(show=Summary(run))
 
 
-def plain(value: str, style: str = "") -> Text:
-    """Text from data: shown, never obeyed."""
-    from rich.text import Text
-
-    return Text(visible(value), style=style, overflow="fold")
-
-
 class Summary:
     """The whole report. It is laid out when the width is known."""
 
@@ -81,8 +70,7 @@ class Summary:
         self.view = view(run)
         self.manifest = run.manifest
         self.statuses = statuses(run)
-        self.agreements = tuple(agreements(run))
-        self.others = tuple(others(run))
+        self.run = run
         self.tally = tally(run) if any(not_ok(counts) for counts in self.statuses.values()) else Tally()
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
@@ -95,7 +83,7 @@ class Summary:
             yield from self._scores(keys, options.max_width)
         if self.view.corpus:
             yield self._legend()
-        yield from self._analyses()
+        yield from about(self.run, options.max_width)
         yield from self._without_value()
         yield from self._warnings()
 
@@ -124,7 +112,7 @@ class Summary:
         columns = self._columns(cells)
         if not columns:
             return False
-        taken = sum(c.width(False, 0) + GAP for c in cells.values())
+        taken = sum(c.width("line", 0) + GAP for c in cells.values())
         return self._label_width(columns) + GAP + LEVEL_WIDTH + taken <= width
 
     def _scores(self, keys: tuple[Key, ...], width: int) -> RenderResult:
@@ -138,27 +126,23 @@ class Summary:
         tasks = {task for task, _ in keys}
         label_width = self._label_width(columns)
         room = width - label_width - GAP - LEVEL_WIDTH
-        roomy, tight, stacked = (
-            {key: cells[key].width(*how) for key in keys} for how in ((False, HEADER_WIDTH), (False, 0), (True, 0))
-        )
-        # Two lines a row only where that brings all models into one table; else more tables read better.
-        widths = next((w for w in (roomy, tight, stacked) if sum(w.values()) + GAP * len(w) <= room), tight)
+        layout, widths = _layout(cells, room)
         for part in _parts(keys, widths, room):
             yield Text()
             table = self._table("" if len(tasks) > 1 else part[0][0], label_width)
             for task, model in part:
                 head = Text("\n", overflow="fold").join([plain(task), plain(model)]) if len(tasks) > 1 else plain(model)
                 table.add_column(head, overflow="fold", width=widths[task, model])
-            self._fill(table, columns, [cells[key] for key in part], widths is stacked)
+            self._fill(table, columns, [cells[key] for key in part], layout)
             yield table
 
     def _table(self, head: str, label_width: int) -> Table:
-        table = _grid()
+        table = grid()
         table.add_column(plain(head), max_width=label_width, overflow="fold")
         table.add_column("level", style="dim", width=LEVEL_WIDTH)
         return table
 
-    def _fill(self, table: Table, columns: list[Column], cells: list[Cells], stacked: bool) -> None:
+    def _fill(self, table: Table, columns: list[Column], cells: list[Cells], layout: Layout) -> None:
         last = None
         for column in columns:
             group = "score" if column.kind == "score" else "reward"
@@ -166,35 +150,21 @@ class Summary:
                 table.add_section()
             last = group
             label = plain(_label(column, self.manifest), "bold" if column.kind == "reward" else "")
-            table.add_row(label, column.level, *(cell.text(column.name, stacked) for cell in cells))
+            table.add_row(label, column.level, *(cell.text(column.name, layout) for cell in cells))
 
     def _legend(self) -> Text:
         from rich.text import Text
 
-        parts = ["[low, high]: bootstrap interval over samples.", "corpus: of all completions together;"]
+        parts = [
+            "[low, high]: bootstrap interval over samples (of every value in corpus.csv).",
+            "corpus: of all completions together;",
+        ]
         parts.append("mean: of the completions' scores.")
         if any(not column.higher_is_better for column in self.view.columns):
-            parts.append("(lower): lower is better.")
+            parts.append("↓: lower is better.")
         if any(self.view.partial(row) for row in self.view.corpus.values()):
             parts.append("n: how many have a value, where not all do.")
         return Text("\n" + " ".join(parts), style="dim")
-
-    def _analyses(self) -> RenderResult:
-        from rich.text import Text
-
-        for agreement in self.agreements:
-            yield Text()
-            yield plain(agreement.title, "bold")
-            yield _agreement_table(agreement)
-        if self.agreements:
-            yield Text("All coefficients with their intervals: tables/agreement.csv", style="dim")
-        for name, table in self.others:
-            yield Text()
-            if by_sample(table) or len(table.rows) > MOST_ROWS:
-                yield plain(f"{name}: {len(table.rows):,} rows in tables/{name}.csv", "dim")
-            elif table.rows:
-                yield plain(name, "bold")
-                yield _plain_table(table)
 
     def _without_value(self) -> RenderResult:
         from rich.table import Table
@@ -208,17 +178,20 @@ class Summary:
         table.add_column(max_width=LABEL_WIDTH, overflow="fold")
         table.add_column(no_wrap=True)
         table.add_column(overflow="fold")
+        alike: dict[tuple[str, str], list[str]] = {}
         for name, found in short.items():
             kinds = ", ".join(f"{count:,} {status}" for status, count in found.items() if status != "ok" and count)
-            table.add_row(plain(name), Text(kinds), self._reasons(name))
+            alike.setdefault((kinds, self._reasons(name)), []).append(name)
+        for (kinds, reasons), names in alike.items():
+            table.add_row(plain(", ".join(names)), Text(kinds), plain(reasons, "dim"))
         yield Text("\nWithout a value", style="bold")
         yield table
 
-    def _reasons(self, name: str) -> Text:
+    def _reasons(self, name: str) -> str:
         top = self.tally.top(name)
         more = len(self.tally.reasons.get(name, ())) - len(top)
         shown = [(f"{count:,}× " if len(top) > 1 else "") + (reason or status) for status, reason, count in top]
-        return plain("; ".join(shown) + (f"; {more:,} more reasons" if more > 0 else ""), "dim")
+        return "; ".join(shown) + (f"; {more:,} more reasons" if more > 0 else "")
 
     def _warnings(self) -> RenderResult:
         from rich.text import Text
@@ -243,11 +216,24 @@ class Summary:
 
 def _label(column: Column, manifest: Mapping[str, object]) -> str:
     if column.kind != "term":
-        return column.name if column.higher_is_better else f"{column.name} (lower)"
+        return column.name if column.higher_is_better else f"{column.name} ↓"
     for term in rows(mapping(manifest.get("reward")).get("terms")):
         if term.get("name") == column.label and isinstance(term.get("weight"), (int, float)):
             return f"  {column.label} ×{term['weight']:g}"
     return f"  {column.label}"
+
+
+def _layout(cells: Mapping[Key, Cells], room: int) -> tuple[Layout, dict[Key, int]]:
+    """How values stand, and how wide each model's column is.
+
+    Two lines a row, or values alone, only where that brings all models into one table: to compare them is what it is for.
+    """
+    tried: tuple[tuple[Layout, int], ...] = (("line", HEADER_WIDTH), ("line", 0), ("stacked", 0), ("bare", 0))
+    for layout, header in tried:
+        widths = {key: found.width(layout, header) for key, found in cells.items()}
+        if sum(widths.values()) + GAP * len(widths) <= room:
+            return layout, widths
+    return "line", {key: found.width("line", 0) for key, found in cells.items()}
 
 
 def _parts(keys: tuple[Key, ...], widths: Mapping[Key, int], room: int) -> list[list[Key]]:
@@ -263,35 +249,6 @@ def _parts(keys: tuple[Key, ...], widths: Mapping[Key, int], room: int) -> list[
     return parts
 
 
-def _grid() -> Table:
-    from rich import box
-    from rich.table import Table
-
-    return Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, GAP - 1, 0, 0), header_style="bold")
-
-
-def _agreement_table(agreement: Agreement) -> Table:
-    table = _grid()
-    table.add_column("", max_width=LABEL_WIDTH, overflow="fold")
-    for dimension in agreement.dimensions:
-        table.add_column(plain(dimension), justify="right", overflow="fold", max_width=DIMENSION_WIDTH)
-    for score in agreement.scores:
-        values = (agreement.values.get((score, dimension)) for dimension in agreement.dimensions)
-        table.add_row(plain(score), *(number(value, 3) for value in values))
-    return table
-
-
-def _plain_table(found: AnalysisTable) -> Table:
-    """Cells as they are, floats shortened: the file has them in full."""
-    table = _grid()
-    for index, name in enumerate(found.columns):
-        numeric = all(isinstance(row[index], int | float | None) for row in found.rows)
-        table.add_column(plain(name), justify="right" if numeric else "left", overflow="fold")
-    for row in found.rows:
-        table.add_row(*(number(v, 3) if isinstance(v, float) or v is None else plain(str(v)) for v in row))
-    return table
-
-
 class Cells:
     """Corpus values of one task and one model as aligned text: value, interval, `n` where some are
     missing."""
@@ -301,8 +258,8 @@ class Cells:
         self.values: dict[str, tuple[str, str, str]] = {}
         for column in seen.columns:
             row = seen.corpus.get((task, model, column.name))
-            if row is None:
-                continue
+            if row is None or (column.kind == "score" and column.cells and not row.n):
+                continue  # what no completion has is said once, with the reason
             interval = ""
             if row.ci_low is not None and row.ci_high is not None:
                 interval = f"[{number(row.ci_low, column.decimals)}, {number(row.ci_high, column.decimals)}]"
@@ -319,16 +276,22 @@ class Cells:
         rest = f"{interval:<{self._interval_width}} {n}".rstrip()
         return f"{value:>{self._value_width}}", rest
 
-    def width(self, stacked: bool, header: int) -> int:
+    def width(self, layout: Layout, header: int) -> int:
         """What the widest cell takes; the model's name, up to `header`, may ask for more."""
         lines = [self._line(name) for name in self.values]
-        widest = max((max(len(a), len(b)) if stacked else len(a) + 1 + len(b) for a, b in lines), default=0)
-        return max(widest, min(len(self.model), header), MODEL_WIDTH)
+        taken = {
+            "line": [len(value) + 1 + len(rest) for value, rest in lines],
+            "stacked": [max(len(value), len(rest)) for value, rest in lines],
+            "bare": [len(value) for value, _ in lines],
+        }
+        return max(max(taken[layout], default=0), min(len(self.model), header), MIN_WIDTH)
 
-    def text(self, name: str, stacked: bool) -> Text:
+    def text(self, name: str, layout: Layout) -> Text:
         from rich.text import Text
 
         value, rest = self._line(name)
-        if stacked and rest:
+        if layout == "bare":
+            return Text(value, no_wrap=True)
+        if layout == "stacked" and rest:
             return Text.assemble(value.strip(), ("\n" + rest.strip(), "dim"), no_wrap=True)
         return Text.assemble(value, " " if rest else "", (rest, "dim"), no_wrap=True)

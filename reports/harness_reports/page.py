@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from harness import STATUSES
-from harness_reports.analyses import agreements, by_sample, others
+from harness_reports.analyses import agreements, by_sample, gains, others
 from harness_reports.view import (
     FINISHED,
     Column,
@@ -52,6 +52,7 @@ def page(run: Run, seen_statuses: Tally) -> dict[str, Any]:
         "any_partial": any(seen.partial(row) for row in seen.corpus.values()),
         "reward": _reward(seen, manifest),
         "agreements": [_agreement(a) for a in agreements(run)],
+        "gains": list(gains(run)),
         "tables": [_table(name, table) for name, table in others(run)],
         "statuses": _statuses(run, seen, seen_statuses),
         "status_names": STATUSES,

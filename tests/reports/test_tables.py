@@ -14,8 +14,9 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from harness import AnalysisTable
-from harness_reports.analyses import AGREEMENT, agreements, others
-from harness_reports.console import MOST_ROWS, console_report
+from harness_reports.analyses import AGREEMENT, GAINS, agreements, gains, others
+from harness_reports.console import console_report
+from harness_reports.console_tables import MOST_ROWS
 from harness_reports.html import HtmlReport
 
 ROWS = (
@@ -28,7 +29,17 @@ ROWS = (
     ("pairs", "preference", "bleu", "sample", "pairwise_accuracy", 0.625, 0.6, 0.7, 999),
     ("pairs", "preference", "bleu", "sample", "ties_score", 0.01, None, None, 999),
 )
+CHOICES = (
+    ("chat", "m", "bleu", "corpus", 10.0, 14.0, 4.0, 1.5, 6.0, 20),
+    ("chat", "m", "ter", "corpus", 90.0, 80.0, -10.0, -15.0, -5.0, 20),
+    ("chat", "m", "chrf", "corpus", 30.0, 31.0, 1.0, -1.0, 3.0, 20),
+    ("chat", "m", "length", "segment", 30.0, 31.0, 1.0, None, None, 20),
+    ("chat", "m", "reward.bleu", "segment", 0.1, 0.3, 0.2, 0.1, 0.3, 20),
+    ("chat", "n", "bleu", "corpus", None, None, None, None, None, 0),
+)
 TABLES = {
+    "selected": AnalysisTable(GAINS, CHOICES),
+    "selection": AnalysisTable(("task", "sample", "selected"), (("chat", "s1", 0),)),
     "agreement": AnalysisTable(AGREEMENT, ROWS),
     "association": AnalysisTable(("occupation", "female", "share"), (("nurse", 3, 0.75), ("clerk", 0, None))),
     "long": AnalysisTable(("i",), tuple((i,) for i in range(MOST_ROWS + 1))),
@@ -54,17 +65,28 @@ def page(run: FakeRun) -> str:
 
 def test_agreement_is_turned_so_that_dimensions_stand_side_by_side(run: FakeRun) -> None:
     pooled, sample = agreements(run.as_run())  # the level without a value is not shown
-    assert (pooled.task, pooled.level, pooled.coefficient, pooled.n) == ("chat", "pooled", "spearman", 300)
+    assert (pooled.task, pooled.level, pooled.coefficient, pooled.n) == ("chat", "pooled", "spearman", (298, 300))
     assert (pooled.scores, pooled.dimensions) == (("bleu", "ter"), ("overall", "fluency"))
     assert pooled.values == {("bleu", "overall"): 0.25, ("ter", "overall"): -0.5, ("bleu", "fluency"): 0.125}
     assert (sample.coefficient, sample.values) == ("pairwise_accuracy", {("bleu", "preference"): 0.625})
-    assert [name for name, _ in others(run.as_run())] == ["association", "long"]
+    assert [name for name, _ in others(run.as_run())] == ["selection", "association", "long"]
+
+
+def test_what_a_choice_changes_for_certain_is_shown_and_no_more(run: FakeRun) -> None:
+    one, other = gains(run.as_run())
+    assert [row.score for row in one.rows] == ["bleu", "ter"]
+    assert (other.model, other.rows) == ("n", ())
+    lines = printed(run, 80)
+    assert ["bleu", "corpus", "10.000", "14.000", "4.000", "[1.500,", "6.000]"] in [line.split() for line in lines]
+    assert "no score for certain" in lines
+    assert "selection: 1 rows in tables/selection.csv" in lines
+    assert "+4.000" in page(run)
 
 
 def test_the_console_prints_it_and_names_the_file_of_what_is_long(run: FakeRun) -> None:
     lines = printed(run, 80)
     title = next(i for i, line in enumerate(lines) if line.startswith("Agreement with people, chat"))
-    rows = [line.split() for line in lines[title + 1 : title + 6]]
+    rows = [line.split() for line in lines[title + 2 : title + 7]]  # at this width the title takes two lines
     assert rows[0] == ["overall", "fluency"]
     assert rows[2:4] == [["bleu", "0.250", "0.125"], ["ter", "-0.500", "–"]]
     assert ["clerk", "0", "–"] in [line.split() for line in lines]
@@ -96,10 +118,11 @@ def test_a_failed_analysis_is_said(run: FakeRun) -> None:
 def test_names_and_cells_are_text(run: FakeRun, hostile: str) -> None:
     rows = ((hostile, hostile, hostile, "pooled", "spearman", 0.5, None, None, 3),)
     tables = {"agreement": AnalysisTable(AGREEMENT, rows), "t": AnalysisTable((hostile,), ((hostile,),))}
+    tables["selected"] = AnalysisTable(GAINS, ((hostile, hostile, hostile, hostile, 1.0, 2.0, 1.0, 0.5, 2.0, 3),))
     hostile_run, plain_run = replace(run, analyses=tables), replace(run, analyses={})
     assert not any(c in "".join(printed(hostile_run, 160)) for c in "\x1b\x07\r\u202e")
     count = len(re.findall(r"<(script|img|iframe|svg|a |style|base|form|object|link)", page(plain_run)))
     found = page(hostile_run)
     assert (
-        len(re.findall(r"<(script|img|iframe|svg|a |style|base|form|object|link)", found)) == count + 2
-    )  # the links to both
+        len(re.findall(r"<(script|img|iframe|svg|a |style|base|form|object|link)", found)) == count + 3
+    )  # the links to them
