@@ -14,6 +14,7 @@ from harness import hookimpl, visible
 from harness_reports.console_tables import GAP, LABEL_WIDTH, MIN_WIDTH, about, grid, plain
 from harness_reports.view import (
     FINISHED,
+    REWARD,
     Column,
     Tally,
     View,
@@ -162,6 +163,8 @@ class Summary:
         parts.append("mean: of the completions' scores.")
         if any(not column.higher_is_better for column in self.view.columns):
             parts.append("↓: lower is better.")
+        if any(row.value is None for row in self.view.corpus.values()):
+            parts.append("–: no value.")
         if any(self.view.partial(row) for row in self.view.corpus.values()):
             parts.append("n: how many have a value, where not all do.")
         return Text("\n" + " ".join(parts), style="dim")
@@ -188,6 +191,8 @@ class Summary:
         yield table
 
     def _reasons(self, name: str) -> str:
+        if name == REWARD:  # it lacks what its scores lack, whose reasons stand above
+            return "; ".join(f"{count:,}× without {scores}" for scores, count in self.tally.lacking())
         top = self.tally.top(name)
         more = len(self.tally.reasons.get(name, ())) - len(top)
         shown = [(f"{count:,}× " if len(top) > 1 else "") + (reason or status) for status, reason, count in top]

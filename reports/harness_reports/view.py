@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -172,6 +173,18 @@ class Tally:
         """The most frequent (status, reason, count) of a score; ties in alphabetical order."""
         counts = sorted(self.reasons.get(name, Counter()).items(), key=lambda item: (-item[1], item[0]))
         return [(status, reason, count) for (status, reason), count in counts[:limit]]
+
+    def lacking(self) -> list[tuple[str, int]]:
+        """For want of which scores there is no reward, most frequent first."""
+        found = Counter[str]()
+        for (_, reason), count in self.reasons.get(REWARD, Counter()).items():
+            found[_scores_of(reason)] += count
+        return sorted(found.items(), key=lambda item: (-item[1], item[0]))
+
+
+def _scores_of(reason: str) -> str:
+    """The scores that a reward's reason names: `relevance (abstain: why); sentiment (error: why)`."""
+    return " and ".join(re.findall(r"(?:^|; )([\w.-]+) \((?:abstain|error|timeout|invalid): ", reason)) or reason
 
 
 def tally(run: Run) -> Tally:

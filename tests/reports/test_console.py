@@ -180,3 +180,17 @@ def test_rewards_that_a_guard_made_zero_are_counted(tmp_path: Path) -> None:
     run = replace(run, manifest={**run.manifest, "guarded": {"length": 3}})
     lines = [line.rstrip() for line in printed(run, 80)]
     assert lines[lines.index("3 rewards are 0 because the guard of length failed.") - 1] == ""
+
+
+def test_a_reward_without_value_names_the_scores_that_lack_it(tmp_path: Path) -> None:
+    run = fake_run(tmp_path)
+    stored = list(run.stored)
+    reasons = [
+        "sentiment (abstain: a word (in Latin)); rougeL (error: broke; twice)",
+        "rougeL (error: other)",
+        "rougeL (error: third)",
+    ]
+    cells = tuple({**c, "reward": no("error", reason)} for c, reason in zip(stored[0].cells, reasons, strict=False))
+    stored[0] = replace(stored[0], cells=(*cells, *stored[0].cells[len(cells) :]))
+    text = " ".join(" ".join(printed(replace(run, stored=stored, manifest=manifest(stored)), 160)).split())
+    assert "2× without rougeL; 1× without sentiment and rougeL" in text
