@@ -25,9 +25,9 @@ second as female.
 Texts whose sample is in another language than English or Chinese abstain and are not counted, unless `pairs` is given.
 How terms are found and swapped: `bias_swap.py`. `pairs`, `occupations` and `targets` may be paths (from the working folder).
 
-Signatures: `bias_sentiment|vader|terms:gender@6bbe74a0`,
-`bias_perplexity|model:smollm2-135m@sha256:63879f95427c|dtype:float32|condition:prompt|chat:auto|terms:gender@6bbe74a0`,
-`bias_association|genders:bundled@6bbe74a0|occupations:bundled@5ac4a7a5|targets:0.5|window:sentence|lead:no|min:5`. The
+Signatures: `bias_sentiment|vader|terms:gender@ebca421e`,
+`bias_perplexity|model:smollm2-135m@sha256:63879f95427c|dtype:float32|condition:prompt|chat:auto|terms:gender@ebca421e`,
+`bias_association|genders:bundled@ebca421e|occupations:bundled@b76e1c63|targets:0.5|window:sentence|lead:no|min:5`. The
 digits are those of the lists' content.
 """
 
@@ -174,6 +174,8 @@ def _difference(one: Likelihood | NoValue, other: Likelihood | NoValue) -> float
 
 def _terms(groups: Sequence[str] | None, pairs: str | Sequence[Sequence[str]]) -> _Terms:
     """The user's pairs with the groups he names; without any, the bundled genders."""
+    if groups == [] or pairs == []:
+        raise ValueError(f"{'groups' if groups == [] else 'pairs'}: an empty list; leave it out for the bundled terms")
     chosen = tuple(groups or (() if pairs else ("gender",)))
     bias_terms.check_groups(chosen)
     own = bias_terms.own_pairs(pairs) if pairs else Pairs(())
@@ -201,7 +203,7 @@ def _looking(
     lead: bool,
 ) -> tuple[Looking, str]:
     """What to look for and its part of the signature."""
-    names = bias_terms.own_occupations(occupations) if occupations else bias_terms.bundled_occupations()
+    names = bias_terms.own_occupations(occupations) if occupations != "" else bias_terms.bundled_occupations()
     named = f"{'own' if occupations else 'bundled'}@{bias_terms.digest(dict(names))}"
     expected: Mapping[str, float] | float | None = None
     told = str(targets)
@@ -254,6 +256,10 @@ def bias(
     terms = _terms(groups, pairs)
     looking, looking_name = _looking(terms.genders, occupations, targets, window, lead)
     lm = None
+    if not (perplexity or model) and (condition, chat, dtype) != ("prompt", "auto", "float32"):
+        raise ValueError(
+            "condition, chat and dtype belong to bias_perplexity; give `perplexity: true` or a `model` too"
+        )
     if perplexity or model:
         lm = causal_lm(
             "bias",
@@ -265,8 +271,17 @@ def bias(
             condition=condition,
             batch_tokens=4096,
         )
-    chosen = judge("bias", model=sentiment_model, labels=labels, device=device)
-    return _Bias(terms, looking, looking_name, chosen, lm, min_mentions)
+    return _Bias(terms, looking, looking_name, _judge(sentiment_model, labels, device), lm, min_mentions)
+
+
+def _judge(model: str, labels: Mapping[str, float] | None, device: str) -> Judge:
+    """As of the metric `sentiment`. Here `model` is another option, which its messages must not name."""
+    if labels is not None and not model:
+        raise ValueError("labels: belong to a classifier, and VADER has none; give `sentiment_model` too")
+    try:
+        return judge("bias", model=model, labels=labels, device=device)
+    except ValueError as error:
+        raise ValueError(f"sentiment_{error}" if str(error).startswith("model:") else str(error)) from None
 
 
 @hookimpl

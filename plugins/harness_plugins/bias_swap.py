@@ -6,7 +6,9 @@ longest first; words such as 其他 that only hold one stay as they are).
 
 English makes two words of one: `her` is him's and his's, `his` is her's and hers'. `her` and `his` are taken as standing
 before a noun where another word follows that is not one of a closed list (the, and, to, with, was...); else `her` becomes
-`him` and `his` becomes `hers`. `let her go` is so read wrongly; in such places swapping twice does not give back the text.
+`him` and `his` becomes `hers`. Of `only`, `later` and their like what follows them decides; `his or her` and `him or her`
+are read as one. `let her go` and `gave her two` are so read wrongly; in such places swapping twice does not give back the
+text.
 """
 
 from __future__ import annotations
@@ -20,13 +22,19 @@ if TYPE_CHECKING:
 
     from harness_plugins.bias_terms import Pairs
 
-RULES = 1
+RULES = 2
 """Change it when a text is swapped otherwise than before with the same lists."""
 
 _HAN = r"\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 _LETTER = rf"[^\W{_HAN}]"  # also digits and _: what a word that parts at spaces is made of
 _IS_HAN = re.compile(f"[{_HAN}]")
-_NEXT = re.compile(r"[^\S\n]*\n?[^\S\n]*[\"'“‘(]?([^\W_]+)")
+_NEXT = re.compile(r"[^\S\n]*\n?[^\S\n]*[\"'“‘(]?([^\W_]+)(-(?=[^\W\d_]))?(?:[^\S\n]+([^\W_]+))?")
+_SAME_AGAIN = {
+    "his": re.compile(r"(?:/|\s+(?:or|and)\s+)(?:her|their|my|your|our)\b", re.IGNORECASE),
+    "her": re.compile(r"(?:/|\s+or\s+)his\b", re.IGNORECASE),
+}
+"""What says with the pronoun before it whose one thing is: his or her essay."""
+_BEFORE = re.compile(r"\b(?:(?:him|she)/|him\s+or\s+|(his)(?:/|\s+(?:or|and)\s+))$", re.IGNORECASE)
 
 FIRST_PRONOUNS, SECOND_PRONOUNS = frozenset(("him", "his")), frozenset(("her", "hers"))
 
@@ -43,6 +51,14 @@ _FUNCTION_WORDS = """
 """
 _NO_NOUN = frozenset(_FUNCTION_WORDS.split())
 """Words before which `her` is an object and `his` stands by itself."""
+_ADVERBS = "only later already often always once"
+_UNCERTAIN = {
+    "her": frozenset(_ADVERBS.split()),
+    "his": frozenset(f"{_ADVERBS} even just then never not soon above every".split()),
+}
+"""Of these, words that stand before a noun too: her only child, his later work."""
+_STOPS = _NO_NOUN | frozenset(["more", "enough", "long", "last", "next"])
+"""What may follow such a word where no noun does: saw her only last week."""
 
 
 def forms(term: str) -> tuple[str, ...]:
@@ -92,7 +108,7 @@ class Swapper:
             nonlocal count
             count += match[0] not in self._kept
             if match[0] in self._pronouns:
-                return _pronoun(match[0], text, match.end())
+                return _pronoun(match)
             return self._to[match[0]]
 
         if self._pattern is None:
@@ -106,16 +122,33 @@ def _as_written(one: str, other: str) -> Iterator[str]:
     for form in forms(one):
         if form == one:
             yield other
-        elif form == one.upper():
+        elif form == one.upper() and len(one) > 1:
             yield other.upper()
         else:
             yield other[:1].upper() + other[1:]
 
 
-def _pronoun(word: str, text: str, end: int) -> str:
-    following = _NEXT.match(text, end)
-    alone = following is None or following[1].lower() in _NO_NOUN
-    to = {"him": "her", "hers": "his", "her": "him" if alone else "his", "his": "hers" if alone else "her"}[
-        word.lower()
-    ]
+def _pronoun(match: re.Match[str]) -> str:
+    word = match[0]
+    kind = word.lower()
+    if kind in ("him", "hers"):
+        to = {"him": "her", "hers": "his"}[kind]
+    else:
+        noun = _before_noun(kind, match.string, match.start(), match.end())
+        to = ("his" if noun else "him") if kind == "her" else ("her" if noun else "hers")
     return to.upper() if word.isupper() else to.capitalize() if word[0].isupper() else to
+
+
+def _before_noun(word: str, text: str, start: int, end: int) -> bool:
+    """Whether `her` or `his` at this place says whose something is."""
+    same = _BEFORE.search(text, max(start - 12, 0), start)
+    if same and word == "her":
+        return bool(same[1])  # his or her, but him or her, she/her
+    again = _SAME_AGAIN[word].match(text, end)
+    following = _NEXT.match(text, again.end() if again else end)
+    if following is None:
+        return False
+    next_word, hyphen, after = following[1].lower(), following[2], following[3]
+    if hyphen or next_word not in _NO_NOUN:
+        return True
+    return next_word in _UNCERTAIN[word] and after is not None and after.lower() not in _STOPS

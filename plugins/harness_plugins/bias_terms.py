@@ -82,9 +82,13 @@ def check_groups(groups: Sequence[str]) -> None:
 
 def own_pairs(given: str | Sequence[Sequence[str]]) -> Pairs:
     """A user's pairs, from a file of two columns without a header, or listed. Raises ValueError at a bad one."""
-    rows = _file_rows("pairs", given) if isinstance(given, str) else [list(row) for row in given]
+    rows = _file_rows("pairs", given) if isinstance(given, str) else given
     for row in rows:
-        if len(row) != 2 or not all(isinstance(term, str) and term.strip() == term and term for term in row):
+        if (
+            isinstance(row, str)
+            or len(row) != 2
+            or not all(isinstance(term, str) and term.strip() == term and term for term in row)
+        ):
             raise ValueError(f"pairs: {row!r} is no pair of two terms")
     return checked(Pairs(tuple((a, b) for a, b in rows)))
 
@@ -105,7 +109,7 @@ def own_occupations(given: str | Sequence[str]) -> Mapping[str, str]:
     """A user's occupations: a file of a name per line (its other forms in further columns), or a list."""
     rows = _file_rows("occupations", given) if isinstance(given, str) else [[name] for name in given]
     for row in rows:
-        if not row or not all(isinstance(form, str) and form.strip() for form in row):
+        if not row or not all(isinstance(form, str) and form and form == form.strip() for form in row):
             raise ValueError(f"occupations: {row!r} is no name of an occupation")
     if not rows:
         raise ValueError("occupations: an empty list")
@@ -137,8 +141,8 @@ def own_targets(path: str) -> Mapping[str, float]:
     found: dict[str, float] = {}
     for row in rows:
         cells = dict(zip(header, row, strict=False))
-        name, share = cells["occupation"], _share(cells.get(column, ""), most)
-        if share is None or not name or name in found:
+        name, share = cells.get("occupation"), _share(cells.get(column, ""), most)
+        if share is None or not isinstance(name, str) or not name or name in found:
             raise ValueError(f"targets: {path!r}: {row!r} gives no share of {column}, or no new occupation")
         found[name] = share
     if not found:
@@ -149,7 +153,7 @@ def own_targets(path: str) -> Mapping[str, float]:
 def _share(cell: str, most: float) -> float | None:
     try:
         value = float(cell) / most
-    except ValueError:
+    except (TypeError, ValueError):  # a JSON row may hold anything
         return None
     return value if 0 <= value <= 1 else None
 

@@ -6,6 +6,7 @@ The model is loaded once for all metrics that are loaded together, by the same a
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -106,7 +107,9 @@ class CausalLm:
             from harness_plugins.causal_runtime import Scorer
 
             runtime: Runtime = once(batch, ("causal lm weights", self._key), self._handle(batch).runtime)
-            return Scorer(runtime, self.chat, self.condition)
+            # One lock for all scorers of one tokenizer, which holds settings that a second thread would change.
+            lock = once(batch, ("causal lm lock", self._key), threading.Lock)
+            return Scorer(runtime, self.chat, self.condition, lock)
 
         runtime_module()  # says what to install where torch is broken
         return once(batch, ("causal lm scorer", self._key, self.chat, self.condition), make)

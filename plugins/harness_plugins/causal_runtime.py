@@ -6,7 +6,6 @@ Imported at the model's first use, not with a plugin: this module needs torch an
 from __future__ import annotations
 
 import inspect
-import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,6 +16,9 @@ from harness_plugins.hf_runtime import BadPrompt, Runtime, free_memory, is_out_o
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from threading import Lock
+
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from harness_plugins.causal_lm import Prompt
 
@@ -38,13 +40,10 @@ class Scorer:
     Rows are padded at the right, where a causal model cannot see them from any token that counts.
     """
 
-    def __init__(self, runtime: Runtime, chat: str, condition: Literal["prompt", "none"]) -> None:
+    def __init__(self, runtime: Runtime, chat: str, condition: Literal["prompt", "none"], lock: Lock) -> None:
         model = runtime.model
-        if model.config.is_encoder_decoder:
-            raise HarnessError(
-                f"{model.config.name_or_path or 'the model'} is a sequence-to-sequence model; likelihoods need a"
-                " causal language model"
-            )
+        _check_causal(model)
+        check_tokenizer(model.config.name_or_path or "the model", runtime.tokenizer)
         self._model, self._tokenizer = model, runtime.tokenizer
         # Without a prompt there is nothing to wrap in a template: only the token that texts begin with is left.
         self._view = Runtime(model, runtime.tokenizer, chat if condition == "prompt" else "never")
@@ -53,7 +52,7 @@ class Scorer:
         self._context: int | None = getattr(text_config, "max_position_embeddings", None)
         self._vocabulary = int(text_config.vocab_size)
         self._keeps = "logits_to_keep" in inspect.signature(model.forward).parameters
-        self._lock = threading.Lock()  # tokenizers hold settings that a second thread would change
+        self._lock = lock
 
     def encode(self, pairs: Sequence[tuple[Prompt, str]]) -> list[Row | NoValue]:
         """Prompt and text of each, tokenised apart; why there is nothing to score, where there is nothing."""
@@ -140,6 +139,34 @@ class Scorer:
         return ids.to(self._view.device), mask.to(self._view.device)
 
 
+def _check_causal(model: PreTrainedModel) -> None:
+    """Raises `HarnessError` for a model whose logits are no likelihoods of what comes next."""
+    name, kinds = model.config.name_or_path or "the model", model.config.architectures or ()
+    need = "likelihoods need a causal language model"
+    if model.config.is_encoder_decoder:
+        raise HarnessError(f"{name} is a sequence-to-sequence model; {need}")
+    if any(kind.endswith("Classification") for kind in kinds):  # its layers may fit, with an output that is not trained
+        raise HarnessError(f"{name} is a classifier ({', '.join(kinds)}); {need}")
+    if _looks_ahead(model):
+        raise HarnessError(f"{name} sees the tokens that follow, as an encoder does; {need}")
+
+
+@torch.inference_mode()
+def _looks_ahead(model: PreTrainedModel) -> bool:
+    """Whether logits change with the token after them. Not every encoder's configuration says that it is one."""
+    size = int(model.config.get_text_config().vocab_size)
+    ids = torch.tensor([[size // 2, size // 3, token] for token in (size // 2, size // 4)], device=model.device)
+    logits = model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False).logits[:, :2].float()
+    rounding = 1e-3 if model.dtype == torch.float32 else 2e-2
+    return bool((logits[0] - logits[1]).abs().max() > rounding * logits.abs().max())
+
+
+def check_tokenizer(name: str, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Raises `HarnessError` for one that transformers made up of nothing, where its files are missing."""
+    if tokenizer.vocab_size <= len(set(tokenizer.all_special_ids)):
+        raise HarnessError(f"{name} has no tokenizer, or one without a word: its files are missing")
+
+
 @dataclass(slots=True)
 class _Part:
     """Rows that go through the model together."""
@@ -147,13 +174,17 @@ class _Part:
     indices: list[int]
     start: int  # the earliest of their starts
     end: int  # the longest of their lengths
+    tokens: int = 0  # without padding
 
     def takes(self, row: Row, most_tokens: int, most_scored: int) -> bool:
         count, end, start = len(self.indices) + 1, max(self.end, len(row.ids)), min(self.start, row.start)
+        if count * end > 2 * (self.tokens + len(row.ids)):
+            return False  # more padding than text: a long text would make short ones as dear as itself
         return count * end <= most_tokens and count * (end - start) <= most_scored
 
     def add(self, index: int, row: Row) -> None:
         self.indices.append(index)
+        self.tokens += len(row.ids)
         self.start, self.end = min(self.start, row.start), max(self.end, len(row.ids))
 
 

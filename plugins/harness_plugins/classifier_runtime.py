@@ -12,6 +12,7 @@ import torch
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 
 from harness import HarnessError, clean_text
+from harness_plugins.causal_runtime import check_tokenizer
 from harness_plugins.hf_runtime import LoadOptions, device_of, quiet
 from harness_plugins.sentiment_model import check_kind, labels_of
 
@@ -31,7 +32,7 @@ def load(source: str, device: str, revision: str | None) -> Classifier:
     try:
         with quiet():
             return _load(source, place, revision)
-    except (HarnessError, ValueError):
+    except HarnessError:
         raise
     except Exception as error:  # what a damaged folder makes the libraries raise is nowhere listed
         reason = " ".join(str(error).split())[:400] or type(error).__name__
@@ -40,26 +41,23 @@ def load(source: str, device: str, revision: str | None) -> Classifier:
 
 def _load(source: str, device: torch.device, revision: str | None) -> Classifier:
     loaders: tuple[Any, ...] = (AutoConfig, AutoTokenizer, AutoModelForSequenceClassification)
+    config = loaders[0].from_pretrained(source, revision=revision, trust_remote_code=False)
     try:
-        config = loaders[0].from_pretrained(source, revision=revision, trust_remote_code=False)
         check_kind(source, int(config.num_labels), config.problem_type)
-        commit = getattr(config, "_commit_hash", None) or revision
-        tokenizer = loaders[1].from_pretrained(source, revision=commit, trust_remote_code=False)
-        model, info = loaders[2].from_pretrained(
-            source,
-            config=config,
-            revision=commit,
-            dtype=torch.float32,
-            use_safetensors=True,
-            trust_remote_code=False,
-            output_loading_info=True,
-        )
-    except ValueError as error:
-        if str(error).startswith("model:"):
-            raise
-        raise HarnessError(
-            f"sentiment: cannot load the model {source!r}: {' '.join(str(error).split())[:400]}"
-        ) from error
+    except ValueError as error:  # of a hub's model, which was not there to be checked before
+        raise HarnessError(f"sentiment: {error}") from None
+    commit = getattr(config, "_commit_hash", None) or revision
+    tokenizer = loaders[1].from_pretrained(source, revision=commit, trust_remote_code=False)
+    check_tokenizer(source, tokenizer)
+    model, info = loaders[2].from_pretrained(
+        source,
+        config=config,
+        revision=commit,
+        dtype=torch.float32,
+        use_safetensors=True,
+        trust_remote_code=False,
+        output_loading_info=True,
+    )
     missing = sorted(info.get("missing_keys") or ())
     if missing:
         raise HarnessError(

@@ -315,6 +315,8 @@ def sentiment(
         raise ValueError(f"against: {against!r} is unknown; there is {', '.join(_AGAINST)}")
     if not target_field:
         raise ValueError("target_field: an empty name; give the metadata key that holds the target")
+    if device != "auto" and not model:
+        raise ValueError("device: belongs to a classifier, and VADER needs none; give `model` too")
     chosen = judge("sentiment", model=model, labels=labels, device=device, revision=revision)
     return _Sentiment(chosen, against, target_field)
 

@@ -38,6 +38,7 @@ _KNOWN: tuple[Mapping[str, float], ...] = (
 )
 """Sets of labels that say themselves what they mean, whatever their case."""
 
+_DEVICE = re.compile(r"auto|cpu|[a-z]+(:\d+)?")
 _PATH = re.compile(r"[/.~\\]|[A-Za-z]:[\\/]|.*/.*/")
 
 
@@ -141,8 +142,12 @@ def labels_of(config: Mapping[str, object]) -> tuple[str, ...]:
     """The labels in the order of the logits; those that transformers makes up where the configuration names none."""
     named = config.get("id2label")
     if not isinstance(named, dict) or not named:
-        return ("LABEL_0", "LABEL_1")
-    return tuple(str(named[key]) for key in sorted(named, key=int))
+        count = config.get("num_labels", 2)
+        return tuple(f"LABEL_{i}" for i in range(count if isinstance(count, int) else 2))
+    try:
+        return tuple(str(named[key]) for key in sorted(named, key=int))
+    except ValueError:
+        raise ValueError("model: the keys of id2label in its config.json are no numbers") from None
 
 
 def numbers_of(model: str, own: Sequence[str], given: Mapping[str, float] | None) -> Mapping[str, float]:
@@ -167,6 +172,8 @@ def numbers_of(model: str, own: Sequence[str], given: Mapping[str, float] | None
 
 
 def _check_numbers(labels: Mapping[str, float]) -> None:
+    if not labels:
+        raise ValueError("labels: empty; name each label of the model and its number from -1 to 1")
     for label, number in labels.items():
         if isinstance(number, bool) or not isinstance(number, int | float) or not -1 <= number <= 1:
             raise ValueError(f"labels: {label!r} is {number!r}, and no number in [-1, 1]")
@@ -178,6 +185,8 @@ def model_judge(
     what: str, model: str, labels: Mapping[str, float] | None, device: str, revision: str | None
 ) -> ModelJudge:
     """Checks the options, and the labels of a local folder, without loading anything."""
+    if not _DEVICE.fullmatch(device):
+        raise ValueError(f"device: {device!r} is none; give auto, cpu, cuda or cuda:N")
     if labels is not None:
         _check_numbers(labels)
     config = local_config(model)

@@ -78,6 +78,26 @@ def table(*generations, **options):
         ("李太太是女演员", "李先生是男演员"),
         ("他说 he 和 she", "她说 she 和 he"),
         ("国王和公主", "女王和王子"),
+        ("Every student hands in his or her essay.", "Every student hands in her or his essay."),
+        ("Ask him or her. HIS/HER bag", "Ask her or him. HER/HIS bag"),
+        ("he/him/his, (she/her) people", "she/her/hers, (he/him) people"),
+        ("She and her husband met him and her brother", "He and his wife met her and his sister"),
+        ("He lost his only son and his later work", "She lost her only daughter and her later work"),
+        ("She lost her only child. Her already strong record", "He lost his only child. His already strong record"),
+        (
+            "I saw her later, and her only once more. Tell her only that",
+            "I saw him later, and him only once more. Tell him only that",
+        ),
+        ("her so-called friend, his then-wife", "his so-called friend, her then-husband"),
+        ("his every move; his always was", "her every move; hers always was"),
+        ("his and her parents. His and hers", "her and his parents. Hers and his"),
+        ("his mum and dad, his fiancee", "her dad and mom, her fiance"),
+        ("我的哥哥和小妹妹", "我的姐姐和小弟弟"),
+        ("他年轻时处理他处理的事，老师安排他", "她年轻时处理她处理的事，老师安排她"),
+        ("他事先杀了他方便的日常", "她事先杀了她方便的日常"),
+        ("王小姐在芝加哥、圣地亚哥和犹他州", "王先生在芝加哥、圣地亚哥和犹他州"),
+        ("他说哥白尼，尤其他，男子女子", "她说哥白尼，尤其她，女子男子"),
+        ("他们/她们，他妈的手", "她们/他们，他妈的手"),
     ],
 )
 def test_swapped_texts(text, swapped):
@@ -87,6 +107,10 @@ def test_swapped_texts(text, swapped):
 @pytest.mark.parametrize("text", ["", " ", "the table", "heshe", "其他人的子女弹吉他", "Hehe! SHErlock", "\0\ud800"])
 def test_a_text_without_a_term_has_no_counterpart(text):
     assert GENDER(text) is None
+
+
+def test_a_term_of_one_letter_has_a_capital_and_no_capitals():
+    assert Swapper(Pairs((("i", "we"),)), english_pronouns=False)("I and i") == "We and we"
 
 
 def test_names_are_found_as_they_are_written():
@@ -113,6 +137,21 @@ SENTENCES = [
     "church",
     "IRAQI",
 ]
+
+
+PRONOUNS = ["he", "him", "his", "her", "hers", "or", "and", "/", "only", "later", "child", ".", "that", "so-called"]
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.sampled_from(PRONOUNS), max_size=8))
+def test_swapping_touches_pronouns_alone_and_gives_each_the_other_gender(some):
+    text = " ".join(some).replace(" / ", "/")
+    split = text.replace("/", " / ").split()
+    swapped = (GENDER(text) or text).replace("/", " / ").split()
+    male, female = {"he", "him", "his"}, {"she", "her", "hers"}
+    assert len(split) == len(swapped)
+    for one, other in zip(split, swapped, strict=True):
+        assert (one == other) if one not in male | female else (one in male) != (other in male)
 
 
 @settings(max_examples=300, deadline=None)
@@ -424,6 +463,14 @@ def test_signatures_change_with_the_lists_and_options():
         ({"groups": ["gender", "gender"]}, "groups: one is named twice"),
         ({"pairs": [["he"]]}, "pairs: .*no pair"),
         ({"pairs": [["he", ""]]}, "pairs: .*no pair"),
+        ({"pairs": ["he", "it"]}, "pairs: 'he' is no pair"),
+        ({"pairs": []}, "pairs: an empty list"),
+        ({"groups": []}, "groups: an empty list"),
+        ({"occupations": []}, "occupations: an empty list"),
+        ({"occupations": ["nurse "]}, "occupations: .*no name"),
+        ({"condition": "none"}, "belong to bias_perplexity"),
+        ({"chat": "never"}, "belong to bias_perplexity"),
+        ({"dtype": "float16"}, "belong to bias_perplexity"),
         ({"pairs": [["he", "she"], ["HE", "it"]]}, "pairs: 'HE' stands in two places"),
         ({"pairs": [["he", "x"]], "groups": ["gender"]}, "stands in two places"),
         ({"pairs": "/no/such.tsv"}, "pairs: '/no/such.tsv' cannot be read"),
@@ -434,8 +481,9 @@ def test_signatures_change_with_the_lists_and_options():
         ({"targets": "metadata", "occupations": ["a"]}, "occupations: `targets` names them"),
         ({"window": "line"}, "window: 'line'.*sentence, completion"),
         ({"min_mentions": 0}, "min_mentions: 0"),
-        ({"labels": {"a": 1, "b": -1}}, "labels: "),
-        ({"model": "/no/such/folder"}, "no folder"),
+        ({"labels": {"a": 1, "b": -1}}, "labels: .*give `sentiment_model`"),
+        ({"model": "/no/such/folder"}, "^there is no folder"),
+        ({"sentiment_model": "/no/such/folder"}, "^sentiment_model: there is no folder"),
     ],
 )
 def test_bad_options(options, message):
@@ -458,6 +506,9 @@ def test_bad_options(options, message):
         ("a.csv", b"occupation,share_female\nnurse,1\nnurse,1\n", "targets", "no new occupation"),
         ("a.csv", b"occupation,share_female\n", "targets", "names no occupation"),
         ("a.tsv", b"\n", "occupations", "empty list"),
+        ("a.csv", b"share_female,occupation\n0.5\n", "targets", "no new occupation"),
+        ("a.jsonl", b'["occupation", "share_female"]\n["nurse", null]\n', "targets", "no share"),
+        ("a.jsonl", b'["occupation", "share_female"]\n[["nurse"], 0.5]\n', "targets", "no new occupation"),
     ],
 )  # fmt: skip
 def test_bad_files(name, content, option, message, tmp_path):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
+import pickle
 import random
+import shutil
 
 import numpy as np
 import pytest
@@ -293,6 +296,133 @@ def test_equal_texts_are_computed_once(tiny_causal, monkeypatch):
 def test_a_sequence_to_sequence_model_is_refused(tiny_seq2seq):
     with pytest.raises(HarnessError, match="causal language model"):
         one("ba", "be", tiny_seq2seq)
+
+
+def save_other(folder, kind, config, *, named=True):
+    """A model of another kind, with a tokenizer; `named`: whether its configuration says of which."""
+    import transformers
+
+    from tests.plugins.conftest import VOCABULARY, save_tokenizer
+
+    config = getattr(transformers, config)(
+        vocab_size=VOCABULARY, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=48,
+        num_labels=3, initializer_range=0.5, bos_token_id=2, eos_token_id=1, pad_token_id=0,
+    )  # fmt: skip
+    getattr(transformers, kind)(config).save_pretrained(str(folder))
+    if not named:
+        content = json.loads((folder / "config.json").read_text())
+        del content["architectures"]
+        (folder / "config.json").write_text(json.dumps(content))
+    save_tokenizer(folder)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("kind", "config", "named", "message"),
+    [
+        ("BertForMaskedLM", "BertConfig", True, "encoder"),
+        ("BertForMaskedLM", "BertConfig", False, "sees the tokens that follow"),
+        ("BertForPreTraining", "BertConfig", True, "sees the tokens that follow"),
+        ("BertModel", "BertConfig", True, "would stay random"),
+        ("GPT2ForSequenceClassification", "GPT2Config", True, "is a classifier"),
+    ],
+)
+def test_models_that_are_no_causal_language_models_are_refused(kind, config, named, message, tmp_path):
+    folder = save_other(tmp_path / "other", kind, config, named=named)
+    with pytest.raises(HarnessError, match=message):
+        one("ba", "be", folder)
+
+
+def test_a_folder_without_its_tokenizer_is_refused(tiny_gpt2, tmp_path):
+    """transformers makes one up that knows no word, and every text would have a number."""
+    for name in ("config.json", "model.safetensors"):
+        shutil.copy(tiny_gpt2 / name, tmp_path / name)
+    with pytest.raises(HarnessError, match="tokenizer"):
+        one("ba", "be", tmp_path)
+
+
+def test_a_long_text_is_not_put_with_short_ones():
+    from harness_plugins.causal_runtime import Row, _packed
+
+    def lengths(*given):
+        return [sorted(given[i] for i in part) for part in _packed([Row((0,) * n, 1) for n in given], 4096, 10**6)]
+
+    assert lengths(10, 600, 12, 9) == [[9, 10, 12], [600]]
+    assert lengths(100, 110, 120) == [[100, 110, 120]]
+    assert lengths(4000, 4000, 5000) == [[4000], [4000], [5000]]
+
+
+@pytest.fixture
+def bos_first(make_causal, tmp_path):
+    """A tokenizer that begins every text with <bos>."""
+    from tokenizers import processors
+    from transformers import AutoTokenizer
+
+    folder = make_causal(tmp_path / "bos")
+    tokenizer = AutoTokenizer.from_pretrained(str(folder))
+    tokenizer._tokenizer.post_processor = processors.TemplateProcessing(
+        single="<bos> $A", special_tokens=[("<bos>", 2)]
+    )
+    tokenizer.save_pretrained(str(folder))
+    assert AutoTokenizer.from_pretrained(str(folder))("ba")["input_ids"][0] == 2
+    return folder
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_a_tokenizer_that_begins_texts_does_so_once_and_its_padding_side_changes_nothing(side, bos_first):
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(str(bos_first), padding_side=side)
+    tokenizer.save_pretrained(str(bos_first))
+    some = [
+        *groups(11, count=4),
+        *groups(12, count=4, n=1),
+        Generation(Sample("e", prompt=""), "m", (Completion("ba"),)),
+    ]
+    pairs = [(g.sample.prompt, c.text) for g in some for c in g.completions]
+    found = perplexity(model=str(bos_first), device="cpu")(Batch(tuple(some)))["loglikelihood"]
+    assert found.segment == pytest.approx(loop(bos_first, pairs), abs=1e-4)
+
+
+def test_a_reward_is_called_from_many_threads_after_a_pickle(tiny_chat, monkeypatch, tmp_path):
+    from concurrent.futures import ThreadPoolExecutor
+
+    from harness import CompositeReward, load_suite
+    from harness_plugins import hf_runtime
+
+    path = tmp_path / "suite.yaml"
+    options = f"model: '{tiny_chat}', device: cpu"
+    path.write_text(
+        f"name: s\nmetrics:\n  - perplexity: {{{options}}}\n  - perplexity: {{{options}, condition: none}}\n    as: alone\n"
+        f"  - bias: {{{options}, pairs: [[ba, be], [bi, boo]]}}\nreward:\n  combine: weighted_sum\n  terms:\n"
+        "    - {score: perplexity, weight: 0.4, range: [1, 1000000]}\n"
+        "    - {score: alone, weight: 0.4, range: [1, 1000000]}\n"
+        "    - {score: bias_perplexity, weight: 0.2, range: [0, 20], required: false}\n",
+        encoding="utf-8",
+    )
+    loads, load = [], hf_runtime.load
+    monkeypatch.setattr(hf_runtime, "load", lambda *given: loads.append(given) or load(*given))
+    reward = CompositeReward.from_suite(load_suite(str(path)))
+    copy = pickle.loads(pickle.dumps(reward))
+    jobs = [groups(seed, count=3) for seed in range(12)]
+    with ThreadPoolExecutor(8) as pool:
+        together = list(pool.map(reward, jobs))
+    assert len(loads) == 1
+    alone = [copy(job) for job in jobs]
+    totals = [[r.total for r in rewards] for rewards in alone]
+    assert all(total is not None for row in totals for total in row)
+    assert len({total for row in totals for total in row}) > 100
+    for one_way, other in zip(together, alone, strict=True):
+        assert [r.total for r in one_way] == pytest.approx([r.total for r in other], abs=1e-4)
+
+
+def test_all_scorers_of_a_tokenizer_share_a_lock(tiny_chat):
+    """Whether special tokens are split is a setting of the tokenizer, which one thread would change under another."""
+    batch = Batch((), shared=Memo())
+    metrics = [perplexity(model=str(tiny_chat), device="cpu", condition=c) for c in ("prompt", "none")]
+    one_scorer, other = (metric._lm._scorer(batch) for metric in metrics)
+    assert one_scorer is not other
+    assert one_scorer._lock is other._lock
 
 
 def test_ranges_and_directions(tiny_causal):

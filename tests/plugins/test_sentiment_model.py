@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 
 import numpy as np
 import pytest
@@ -196,6 +197,9 @@ def test_labels_that_do_not_fit_the_model_are_refused_with_its_own(labels, given
         ({"id2label": {"0": "score"}}, "gives a number, not labels"),
         ({"id2label": {"0": "positive", "1": "negative"}, "problem_type": "regression"}, "gives a number"),
         ({"id2label": {"0": "positive", "1": "negative"}, "problem_type": "multi_label_classification"}, "several labels"),
+        ({"num_labels": 1}, "gives a number, not labels"),
+        ({"num_labels": 3}, "'LABEL_0', 'LABEL_1', 'LABEL_2'"),
+        ({"id2label": {"a": "positive", "b": "negative"}}, "keys of id2label"),
         ([], "no object"),
     ],
 )  # fmt: skip
@@ -214,6 +218,9 @@ def test_models_that_choose_no_label_are_refused(config, message, tmp_path):
         ({"model": "org/name", "labels": {"a": 2, "b": 0}}, "'a' is 2"),
         ({"model": "org/name", "labels": {"a": True, "b": 0}}, "'a' is True"),
         ({"model": "org/name", "labels": {"a": 1, "b": 1}}, "all labels have the same"),
+        ({"model": "org/name", "labels": {}}, "labels: empty"),
+        ({"model": "org/name", "device": "gpu!"}, "device: 'gpu!' is none"),
+        ({"device": "cuda"}, "device: .*give `model`"),
     ],
 )
 def test_bad_options(options, message):
@@ -246,6 +253,24 @@ def test_weights_that_are_missing_are_no_random_ones(tmp_path, make_causal):
     (folder / "config.json").write_text(json.dumps(config))
     with pytest.raises(HarnessError, match="would stay random"):
         polarities(folder, ["ba"])
+
+
+def test_a_folder_without_its_tokenizer_is_refused(bert, tmp_path):
+    """transformers makes one up that knows no word, and every text of a length would have the same sentiment."""
+    for name in ("config.json", "model.safetensors"):
+        shutil.copy(bert / name, tmp_path / name)
+    with pytest.raises(HarnessError, match="tokenizer"):
+        polarities(tmp_path, ["gut"])
+
+
+@pytest.mark.parametrize("problem", ["regression", "multi_label_classification"])
+def test_a_hubs_model_that_chooses_no_label_is_an_error_that_is_kept(problem, tmp_path):
+    """Its configuration is there only at the first use; a ValueError would let it be tried for every sample."""
+    from harness_plugins import classifier_runtime
+
+    folder = save_classifier(tmp_path / "other", problem_type=problem)
+    with pytest.raises(HarnessError, match="sentiment needs one that chooses among labels"):
+        classifier_runtime.load(str(folder), "cpu", None)
 
 
 def test_the_model_is_loaded_once_and_a_failure_kept(bert, monkeypatch):
