@@ -275,6 +275,44 @@ def test_a_reference_that_breaks_an_instruction_would_be_found(monkeypatch: pyte
     assert [text for (_, text), _ in wrong(["black-tea"], "constraints", "constraints_all")] == [bad.references[-1]]
 
 
+def instructions_of(sample: Sample) -> dict[str, dict[str, object]]:
+    ids, arguments = sample.metadata["instruction_id_list"], sample.metadata["kwargs"]
+    return dict(zip(ids, arguments, strict=True))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", TASKS["instructions"])
+def test_what_is_checked_stands_in_the_prompt(name: str) -> None:
+    """Every text that an instruction looks for, and of counts that the prompt gives in digits, the count."""
+    for sample in samples_of(name):
+        prompt = whole_prompt(sample).casefold()
+        asked = instructions_of(sample)
+        for kind, arguments in asked.items():
+            for key, value in arguments.items():
+                texts = list(value) if isinstance(value, list | tuple) else [value]
+                if key == "keys":
+                    texts = [texts[0], texts[-1]]  # "from monday to sunday"
+                if key in ("relation", "let_relation", "language") or isinstance(value, int):
+                    continue
+                assert [t for t in texts if str(t).casefold() not in prompt] == [], (sample.id, kind)
+        whole = asked.get("length_constraints:number_words", {}).get("num_words")
+        if "detectable_format:constrained_response" not in asked and whole is not None:
+            assert str(whole) in prompt, sample.id
+
+
+@pytest.mark.parametrize("name", TASKS["instructions"])
+def test_what_the_prompt_asks_for_is_checked(name: str) -> None:
+    for sample in samples_of(name):
+        prompt, asked = whole_prompt(sample), instructions_of(sample)
+        if re.search(r"four lines|四行|正好五行", prompt):
+            assert "harness:number_lines" in asked, sample.id
+        if "constrained_response" in str(list(asked)):
+            assert asked["length_constraints:number_words"] == {"relation": "less than", "num_words": 5}, sample.id
+        if "detectable_format:json_format" in asked and "数组" not in prompt:  # of a list no key is asked
+            assert "harness:json_keys" in asked, sample.id
+        if "繁體中文" in prompt:
+            assert asked["language:response_language"] == {"language": "zh-tw"}, sample.id
+
+
 @pytest.mark.parametrize("name", TASKS["summaries"])
 def test_summaries_are_shorter_than_what_they_sum_up(name: str) -> None:
     for sample in samples_of(name):

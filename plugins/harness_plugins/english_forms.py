@@ -51,11 +51,32 @@ happy happier happiest;warm warmer warmest;cold colder coldest;hot hotter hottes
 bright brighter brightest;dark darker darkest;light lighter lightest;heavy heavier heaviest;deep deeper deepest
 wide wider widest;rich richer richest;poor poorer poorest;cheap cheaper cheapest;clean cleaner cleanest
 clear clearer clearest;fresh fresher freshest;sweet sweeter sweetest;busy busier busiest;safe safer safest
+tall taller tallest;thin thinner thinnest;thick thicker thickest;soft softer softest;loud louder loudest
+quiet quieter quietest;sharp sharper sharpest;smooth smoother smoothest;narrow narrower narrowest;brave braver bravest
+simple simpler simplest;clever cleverer cleverest;pretty prettier prettiest;lovely lovelier loveliest
+sunny sunnier sunniest;funny funnier funniest;lucky luckier luckiest;healthy healthier healthiest;wise wiser wisest
+tiny tinier tiniest;dry drier driest;wet wetter wettest;red redder reddest;calm calmer calmest;nice nicer nicest
+gentle gentler gentlest;quick quicker quickest;steep steeper steepest;rough rougher roughest;kind kinder kindest
+bid bade bidden;cling clung;hew hewn;melt molten;mow mown;saw sawn;shear shorn;shave shaven;slay slew slain
+slink slunk;smite smote smitten;spring sprung;withhold withheld;withstand withstood;unwind unwound;forgo forwent forgone
+larva larvae;formula formulae;nebula nebulae;antenna antennae;vertebra vertebrae;alga algae;genus genera;corpus corpora
+memorandum memoranda;millennium millennia;aquarium aquaria;symposium symposia;stratum strata;addendum addenda
+bureau bureaux;plateau plateaux;tableau tableaux;penny pence;syllabus syllabi;terminus termini;focus foci;vortex vortices
+menu menus;guru gurus;emu emus;haiku haikus;gnu gnus;tutu tutus;bayou bayous;caribou caribous
 """
+
+_COMPOUNDS = {"men": "man", "children": "child", "people": "person", "wives": "wife", "knives": "knife",
+              "shelves": "shelf", "selves": "self", "wolves": "wolf", "teeth": "tooth", "feet": "foot"}  # fmt: skip
+"""Plurals that longer words end in, of three letters more at least: `workmen`, `bookshelves`, not `ramen`."""
+
+_PREFIX = re.compile("(?:fore|inter|in|mis|out|over|re|under|un|up)(?=...)")
+"""What may stand before an irregular verb: `mis|led`, `over|saw`."""
 
 _NOT_INFLECTED = """
 news atlas cosmos bias andes his this its as us is was has does gas yes inning outing canning herring earring evening
 morning ceiling wedding during nothing something anything everything being dying lying tying
+pudding lens physics mathematics politics economics series species mars paris tennis iris doing
+hundred sacred naked wicked rugged ragged hatred kindred darling sibling shilling sterling duckling inkling
 """
 _WHOLE = frozenset(_NOT_INFLECTED.split())
 """Words that look inflected and are not, or not in the regular way."""
@@ -78,23 +99,34 @@ def _lemmas() -> dict[str, frozenset[str]]:
 @lru_cache(maxsize=1 << 16)
 def forms(word: str) -> frozenset[str]:
     """What a word in lower case can be a form of, itself included. Two words are forms of one where these meet."""
-    found = {word} | _lemmas().get(word, frozenset())
+    found = {word} | _irregular(word)
     for base in (word, _without_s(word)):
         if base is not None:
             found |= {base, *_without_ed_ing(base)}
     return frozenset(found | set(_without_es(word)))
 
 
+def _irregular(word: str) -> frozenset[str]:
+    """By the table, also behind a prefix (`misled`) and at the end of a compound (`workmen`)."""
+    prefix = _PREFIX.match(word)
+    behind = _lemmas().get(word[prefix.end() :], ()) if prefix else ()
+    compounds = (word[: -len(many)] + one for many, one in _COMPOUNDS.items() if word[3:].endswith(many))
+    return _lemmas().get(word, frozenset()).union((prefix[0] + lemma for lemma in behind) if prefix else (), compounds)
+
+
 def _without_s(word: str) -> str | None:
     """`dog` of `dogs`, but nothing of `glass`, `bus`, `gas`."""
-    plural = word.endswith("s") and not word.endswith(("ss", "us")) and word not in _WHOLE
+    ends = word.endswith("s") and (word.endswith("eaus") or not word.endswith(("ss", "us")))
+    plural = ends and word not in _WHOLE
     return word[:-1] if plural and re.search("[aeiouy]", word[:-2]) else None
 
 
 def _without_es(word: str) -> tuple[str, ...]:
     if word.endswith("ies") and len(word) > 3:
         return (word[:-3] + "y",)
-    return (word[:-2],) if word.endswith(("ses", "xes", "zes", "ches", "shes", "oes")) and len(word) > 4 else ()
+    if word.endswith("ses") and len(word) > 4:
+        return (word[:-2], word[:-2] + "is")  # `syntheses`
+    return (word[:-2],) if word.endswith(("xes", "zes", "ches", "shes", "oes")) and len(word) > 4 else ()
 
 
 def _without_ed_ing(word: str) -> tuple[str, ...]:

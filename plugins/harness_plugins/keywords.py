@@ -24,7 +24,8 @@ matches wherever the characters stand together, also across what a reader takes 
 keyword (`C++`), and one that holds nothing to compare (blank, `-`) is none.
 Inflection: English, and where no language is named, by the forms a word can be of (`ran` is `run`; `policy` is not
 `police`); da, de, es, fi, fr, hu, it, nl, no, pt, ro, ru and sv by nltk's Snowball stemmers (Porter 2001,
-https://snowballstem.org); other languages as written.
+https://snowballstem.org); other languages as written: what is glued to a word there hides it, as particles in Korean and
+the article in Arabic do (`김치` is not found in `김치를`). Snowball undoes endings only: `ging` is not `gehen`.
 """
 
 from __future__ import annotations

@@ -21,12 +21,19 @@ panic panicked panicking;child children;woman women;tooth teeth;knife knives;lea
 live lives lived;criterion criteria;good better best;big biggest;wedding weddings;evening evenings;lens lenses;quiz quizzes
 be is are was were been being;go goes went gone;do does did done;have has had;eye eyes;shoe shoes;pie pies;age ageing aging
 wolf wolves;person people;analysis analyses;gas gases;photo photos;begin began begun beginning;sing sang sung singing
+tall taller tallest;thin thinner;simple simpler;pretty prettier;red redder reddest;menu menus;plateau plateaus plateaux
+workman workmen;chairman chairmen;salesman salesmen;schoolchild schoolchildren;spokesperson spokespeople;bookshelf bookshelves
+penknife penknives;werewolf werewolves;eyetooth eyeteeth;midwife midwives;repay repaid;mislead misled;oversee oversaw overseen
+misunderstand misunderstood;outrun outran;foretell foretold;unwind unwound;inlay inlaid;interweave interwove interwoven
+underlie underlay;withhold withheld;slay slew slain;synthesis syntheses;emphasis emphases;larva larvae;formula formulae
 """
 OTHER = """
 policy police;organ organization;universe university;even evening;new news;general generous;car care;star stare
 plan plane;hop hope;past paste;bar bare;scar scare;human humane;breath breathe;cloth clothe;moral morale;quit quite
 caring car;hoping hop;staring star;us use;as ass;mass mas;bus bu;see seed;be bee;be bed;princess prince;his hi;is i
 wing w;thing th;king k;need ne;dying dye;ceiling ceil;universe universal;run ruin;sing sin;glass glas;add ad;adding ad
+lens len;rugged rug;ragged rag;wicked wick;pudding pud;species specie;physics physic;mars mar;hundred hundr;doing doe
+ramen raman;omen oman;unless unlit;result rely;bus bui
 """
 
 
