@@ -155,7 +155,7 @@ def _alpha(flat: F64, ties: _Ties, starts: Ints, weights: F64, each: F64, level:
         observed = np.einsum("ru,u->r", weights, (size * size - same) / (size - 1))
         expected = n * n - np.einsum("rk,rk->r", totals, totals)
     else:
-        points = _midpoints(totals, n) if level == "ordinal" else (ties.values - flat.mean())[None, :]
+        points = _midpoints(totals, n) if level == "ordinal" else _scaled(flat)[None, ties.order[ties.starts]]
         given = np.take(points, ties.codes, axis=1)
         given = given - np.repeat(np.take(given, starts, axis=1), size, axis=1)  # exactly 0 where all agree
         spread = size * np.add.reduceat(given * given, starts, axis=1) - np.add.reduceat(given, starts, axis=1) ** 2
@@ -319,15 +319,18 @@ def _pearson(x: F64, y: F64, resamples: Resamples, clusters: Ints) -> F64:
 
 
 def _scaled(values: F64) -> F64:
-    """About 0 and within 1, so that squares neither vanish nor overflow."""
-    centred = values - values.mean(axis=-1, keepdims=True)
+    """About 0 and within 1, so that squares neither vanish nor overflow, nor does the mean of huge values."""
+    tame = np.ldexp(values, -np.frexp(np.abs(values).max(axis=-1, keepdims=True, initial=0.0))[1])  # no bit is lost
+    centred = tame - tame.mean(axis=-1, keepdims=True)
     largest = np.abs(centred).max(axis=-1, keepdims=True, initial=0.0)
     return np.asarray(np.divide(centred, largest, out=np.zeros_like(centred), where=largest > 0), np.float64)
 
 
 def _small_rows(x: F64, y: F64) -> dict[str, F64]:
     size = x.shape[1]
-    signs_x, signs_y = (np.sign(c[:, :, None] - c[:, None, :]) for c in (x, y))
+    signs_x, signs_y = (
+        np.subtract(c[:, :, None] > c[:, None, :], c[:, :, None] < c[:, None, :], dtype=np.float64) for c in (x, y)
+    )
     both = signs_x * signs_y
     untied = np.abs(both).sum(axis=(1, 2)) / 2
     untied_x, untied_y = (np.abs(s).sum(axis=(1, 2)) / 2 for s in (signs_x, signs_y))
@@ -342,7 +345,7 @@ def _small_rows(x: F64, y: F64) -> dict[str, F64]:
     )
     found = pairs.coefficients()
     found["spearman"] = _pearson_rows(signs_x.sum(axis=2), signs_y.sum(axis=2))  # a rank is linear in such a sum
-    found["pearson"] = _pearson_rows(_scaled(x), _scaled(y))
+    found["pearson"] = _pearson_rows(*(_scaled(_scaled(c)) for c in (x, y)))  # of neighbours the mean is one of them
     found["pearson"][(untied_x == 0) | (untied_y == 0)] = np.nan
     return found
 

@@ -117,6 +117,28 @@ def test_scale_and_offset_change_no_correlation(scale):
         assert scaled[name][0] == pytest.approx(plain[name][0], abs=1e-9)
 
 
+def test_neighbouring_numbers_lie_on_a_line_like_any_two():
+    """Their mean is one of the two, so that they do not lie about it."""
+    x = [0.75, 0.7500000000000001]
+    for y, expected in (([1.0, 2.0], 1.0), ([2.0, 1.0], -1.0)):
+        assert correlations(x, y)["pearson"][0] == pytest.approx(expected, abs=1e-12)
+        for one, other in ((x, y), (y, x)):
+            assert row_correlations(np.array([one]), np.array([other]))["pearson"][0] == pytest.approx(
+                expected, abs=1e-12
+            )
+
+
+@pytest.mark.filterwarnings("error")
+def test_huge_numbers_do_not_overflow():
+    x, y = np.array([1.0, -1.0, 0.5, 0.9, 0.8]), np.array([2.0, -1.0, 1.0, 1.9, 2.0])
+    expected = by_scipy(x, y) | by_loops(x, y)
+    check(correlations(x * 1.7e308, y), expected)
+    check(row_correlations(np.array([x * 1.7e308]), np.array([y * 8e307])), expected)
+    ratings = np.stack([x, y / 2], axis=1)
+    plain = krippendorff_alpha(ratings, "interval")[0]
+    assert krippendorff_alpha(ratings * 1.7e308, "interval")[0] == pytest.approx(plain, abs=1e-12)
+
+
 @settings(max_examples=60, deadline=None)
 @given(columns)
 def test_swapping_and_turning_round(pairs):

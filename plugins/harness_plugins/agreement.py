@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from harness import AnalysisTable, Resamples, correlations, percentile_interval, row_correlations
-from harness_plugins.judged import REFERENCE, scores_to_judge
+from harness_plugins.judged import PREFERENCE, REFERENCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 Row: TypeAlias = "tuple[float | int | str | None, ...]"
 
 COLUMNS = ("task", "dimension", "score", "level", "coefficient", "value", "ci_low", "ci_high", "n")
-PREFERENCE = "preference"
 FEWEST_MODELS = 3  # two means lie on a line whatever they are
 FEWEST_SAMPLES = 3  # whose mean is still chance
 
@@ -39,6 +38,7 @@ _NAMES = {
 _OF_DECIDED = ("pairwise_accuracy", "pairwise_accuracy_half")
 _OF_ALL = ("pairwise_accuracy_eq", "ties_x", "ties_y")
 _TOO_FEW = 0.5  # of the resamples must have a value for an interval
+_ROUNDING = 1e-12  # of what was added up: sums of the same numbers in another order differ by less
 
 
 @dataclass(slots=True)
@@ -79,9 +79,9 @@ def agreement(tasks: Iterable[Judged], infos: Mapping[str, ScoreInfo], resamples
         bootstrap = Bootstrap(resamples, seed, judged.task)
         for dimension, ratings in judged.ratings.items():
             people = mean_of_raters(ratings)
-            for name, info in scores_to_judge(infos).items():
+            for name in judged.scores:
                 start = (judged.task, dimension, name)
-                rows += (start + row for row in _rated(judged, people, _oriented(judged, info), info, bootstrap))
+                rows += (start + row for row in _rated(judged, people, infos[name], bootstrap))
         rows += _preferred(judged, infos, bootstrap)
     return AnalysisTable(COLUMNS, tuple(rows))
 
@@ -89,8 +89,28 @@ def agreement(tasks: Iterable[Judged], infos: Mapping[str, ScoreInfo], resamples
 def mean_of_raters(ratings: F64) -> F64:
     given = np.isfinite(ratings)
     count = given.sum(axis=1)
-    total = np.where(given, ratings, 0.0).sum(axis=1)
-    return np.asarray(np.divide(total, count, out=np.full(len(ratings), np.nan), where=count > 0), np.float64)
+    amounts = np.where(given, ratings, 0.0)
+    means = np.divide(amounts.sum(axis=1), count, out=np.full(len(ratings), np.nan), where=count > 0)
+    several = count > 1
+    if several.any():
+        some = count > 0
+        means[some] = without_rounding(means[some], np.abs(amounts[some]).max(axis=1))
+    return np.asarray(means, np.float64)
+
+
+def without_rounding(values: F64, sizes: F64) -> F64:
+    """Means along the last axis, those made equal that differ by rounding alone: 0.1 + 0.2 ties with 0.3.
+
+    `sizes`: the largest of the numbers that each is the mean of.
+    """
+    order = np.argsort(values, axis=-1, kind="stable")
+    ranked, size = np.take_along_axis(values, order, -1), np.take_along_axis(sizes, order, -1)
+    first = np.zeros(values.shape, np.intp)
+    apart = np.diff(ranked) > _ROUNDING * np.maximum(size[..., 1:], size[..., :-1])
+    first[..., 1:] = np.where(apart, np.arange(1, values.shape[-1]), 0)
+    found = np.empty_like(values)
+    np.put_along_axis(found, order, np.take_along_axis(ranked, np.maximum.accumulate(first, axis=-1), -1), -1)
+    return found
 
 
 def renumbered(numbers: Ints) -> tuple[Ints, int]:
@@ -104,7 +124,8 @@ def _oriented(judged: Judged, info: ScoreInfo) -> F64:
     return judged.scores[info.name] * (1.0 if info.higher_is_better else -1.0)
 
 
-def _rated(judged: Judged, people: F64, score: F64, info: ScoreInfo, bootstrap: Bootstrap) -> Iterator[Row]:
+def _rated(judged: Judged, people: F64, info: ScoreInfo, bootstrap: Bootstrap) -> Iterator[Row]:
+    score = _oriented(judged, info)
     there = np.isfinite(people) & np.isfinite(score)
     if not there.any():
         return
@@ -175,11 +196,19 @@ def _by_model(x: F64, y: F64, models: Ints, clusters: Ints, drawn: Resamples) ->
         for c in (x, y)
     ]
     whole = (count > 0).all(axis=1)
-    found = row_correlations(means[0][whole], means[1][whole])
+    tied = [without_rounding(m[whole], _sizes(c, models, m[whole].shape)) for m, c in zip(means, (x, y), strict=True)]
+    found = row_correlations(*tied)
     spread_out = {name: np.full(len(drawn), np.nan) for name in _NAMES}
     for name, values in spread_out.items():
         values[whole] = found[name]
     return spread_out
+
+
+def _sizes(column: F64, models: Ints, shape: tuple[int, ...]) -> F64:
+    """By model the largest of its values, the same for each resample."""
+    largest = np.zeros(shape[1])
+    np.maximum.at(largest, models, np.abs(column))
+    return np.broadcast_to(largest, shape)
 
 
 def _preferred(judged: Judged, infos: Mapping[str, ScoreInfo], bootstrap: Bootstrap) -> Iterator[Row]:
@@ -189,8 +218,8 @@ def _preferred(judged: Judged, infos: Mapping[str, ScoreInfo], bootstrap: Bootst
         return
     first, second = (np.array(side, np.intp) for side in zip(*((c.first, c.second) for c in compared), strict=True))
     outcomes = np.array([c.outcome for c in compared], np.float64)
-    for name, info in scores_to_judge(infos).items():
-        score = _oriented(judged, info)
+    for name in judged.scores:
+        score = _oriented(judged, infos[name])
         there = np.isfinite(score[first]) & np.isfinite(score[second])
         signs = np.sign(score[first] - score[second])
         kept = [c for c, keep in zip(compared, there.tolist(), strict=True) if keep]

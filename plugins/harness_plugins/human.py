@@ -29,12 +29,14 @@ apart for the first two of these), completions for the others. What does not var
 left out of the mean, which needs three; a score without any value has no rows. Within samples of two completions every
 correlation is 1 or -1. Intervals: percentile bootstrap, 95 %, over samples (or clusters of them), never single completions
 (Efron and Tibshirani 1993); resamples without a value are left out, and where more than half are, so is the interval.
+Ratings on a dimension that is called `preference` stand as `preference (rated)`. Scores and rewards that are made of what
+people said, by a term or a guard, are not held against it.
 
 Table `raters`: `alpha_nominal`, `alpha_ordinal`, `alpha_interval`, Krippendorff's alpha
 (https://repository.upenn.edu/asc_papers/43), for preferences nominal; `ceiling_...`: one rater against the mean of the others
 (pooled over completions, then the mean over raters), for preferences against the majority of the others. n: completions,
-or comparisons, with two raters or more. A score is held against all raters, whose mean is steadier than that of all but one:
-it can come out above the ceiling.
+or comparisons, with two raters or more; who compared two texts twice is one rater. A score is held against all raters,
+whose mean is steadier than that of all but one: it can come out above the ceiling.
 Table `over_reference`, where people compared completions with a human text: by model the share of comparisons won (a tie is
 half), and the share of ties.
 """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -13,13 +13,16 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from harness import Completion, Generation, Run, ScoreInfo
+    from harness import Completion, Generation, Run
 
     F64: TypeAlias = NDArray[np.float64]
     Ints: TypeAlias = NDArray[np.intp]
 
 REFERENCE = -1
 """Stands for the human text where a comparison has a completion's row."""
+
+PREFERENCE = "preference"
+"""The dimension of comparisons. Ratings that are called so are another: `preference (rated)`."""
 
 _OF_PEOPLE = frozenset(("ratings", "preferences"))
 
@@ -39,6 +42,11 @@ class Comparison:
     def outcome(self) -> int:
         """What more raters said than anything else; 0 where two answers lead together."""
         return majority(vote for _, vote in self.votes)
+
+    @property
+    def by_rater(self) -> list[int]:
+        """One vote each: who was asked twice is not two people."""
+        return [majority(v for r, v in self.votes if r == rater) for rater in dict.fromkeys(r for r, _ in self.votes)]
 
 
 def majority(votes: Iterable[int]) -> int:
@@ -70,16 +78,18 @@ def judged_tasks(run: Run) -> Iterator[Judged]:
             yield found
 
 
-def scores_to_judge(infos: Mapping[str, ScoreInfo]) -> dict[str, ScoreInfo]:
+def scores_to_judge(run: Run) -> tuple[str, ...]:
     """Every score of a completion that is not made of what people said, and so would agree with itself."""
-    circular = {name for name, info in infos.items() if info.needs & _OF_PEOPLE}
-    terms = {f"reward.{name}" for name in circular} & infos.keys()
-    left_out = circular | terms | ({"reward"} if terms else set())
-    return {n: i for n, i in infos.items() if i.scope != "corpus" and n not in left_out}
+    circular = {name for name, info in run.infos.items() if info.needs & _OF_PEOPLE}
+    reward: Mapping[str, Any] = run.manifest["suite"]["resolved"].get("reward") or {}
+    terms = {f"reward.{t.get('as', t['score'])}" for t in reward.get("terms", ()) if t["score"] in circular}
+    if terms or any(guard["score"] in circular for guard in reward.get("guard", ())):
+        circular |= terms | {"reward"}
+    return tuple(name for name, info in run.infos.items() if info.scope != "corpus" and name not in circular)
 
 
 def _judged(run: Run, task: str, models: tuple[str, ...]) -> Judged:
-    wanted = scores_to_judge(run.infos)
+    wanted = scores_to_judge(run)
     rows = _Rows()
     columns: dict[str, list[F64]] = {name: [] for name in wanted}
     for number, model in enumerate(models):
@@ -136,7 +146,8 @@ class _Rows:
     def _rate(self, row: int, completion: Completion) -> None:
         for dimension, given in completion.ratings.items():
             if any(rating is not None for rating in given):
-                self.ratings.setdefault(dimension, {})[row] = given
+                name = f"{PREFERENCE} (rated)" if dimension == PREFERENCE else dimension
+                self.ratings.setdefault(name, {})[row] = given
 
 
 def _votes(generation: Generation) -> dict[tuple[int, int], list[tuple[str, int]]]:

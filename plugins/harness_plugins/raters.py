@@ -8,7 +8,6 @@ import numpy as np
 
 from harness import AnalysisTable, correlations, krippendorff_alpha
 from harness_plugins.agreement import (
-    PREFERENCE,
     Bootstrap,
     compared_columns,
     interval,
@@ -17,7 +16,7 @@ from harness_plugins.agreement import (
     renumbered,
     spread,
 )
-from harness_plugins.judged import REFERENCE, majority
+from harness_plugins.judged import PREFERENCE, REFERENCE, majority
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -101,13 +100,14 @@ def _mean_of_defined(columns: list[F64]) -> F64:
 
 
 def _of_preferences(judged: Judged, bootstrap: Bootstrap) -> Iterator[Row]:
-    several = [c for c in judged.comparisons if len(c.votes) > 1]
+    several = [c for c in judged.comparisons if len(c.by_rater) > 1]
     if not several:
         return
     clusters, count = renumbered(np.array([c.cluster for c in several], np.intp))
     drawn = bootstrap.draw(count)
-    width = max(len(c.votes) for c in several)
-    votes = np.array([[v for _, v in c.votes] + [np.nan] * (width - len(c.votes)) for c in several], np.float64)
+    given = [c.by_rater for c in several]
+    width = max(map(len, given))
+    votes = np.array([v + [np.nan] * (width - len(v)) for v in given], np.float64)
     yield ("alpha_nominal", *_interval(krippendorff_alpha(votes, "nominal", drawn, clusters), count), len(several))
     names = sorted({rater for c in several for rater, _ in c.votes})
     against = [_against_the_majority(several, rater, drawn, clusters) for rater in names]

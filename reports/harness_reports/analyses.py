@@ -37,8 +37,9 @@ Key = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """Scores against dimensions at one level of one task, by one coefficient."""
+    """Scores against dimensions at one level of one task, by one coefficient, from the table of this name."""
 
+    table: str
     task: str
     level: str
     coefficient: str
@@ -51,17 +52,24 @@ class Agreement:
     def title(self) -> str:
         how = f"{SAID.get(self.coefficient, self.coefficient)} {LEVELS.get(self.level, self.level)}"
         low, high = self.n
-        return f"Agreement with people, {self.task}: {how} (n = {f'{low:,} to ' if low < high else ''}{high:,})"
+        owner = self.table.removesuffix("agreement").rstrip(".")  # of several that analyse, each has a name of its own
+        of = f"{self.task} ({owner})" if owner else self.task
+        return f"Agreement with people, {of}: {how} (n = {f'{low:,} to ' if low < high else ''}{high:,})"
 
 
 def agreements(run: Run) -> Iterator[Agreement]:
     """What the run's agreement tables say, in their order; levels without a single value are left out."""
-    for table in run.analyses.values():
+    for name, table in run.analyses.items():
         if table.columns == AGREEMENT:
-            yield from _agreements(table)
+            yield from _agreements(name, table)
 
 
-def _agreements(table: AnalysisTable) -> Iterator[Agreement]:
+def empty_agreements(run: Run) -> tuple[str, ...]:
+    """The names of agreement tables without a single row."""
+    return tuple(name for name, table in run.analyses.items() if table.columns == AGREEMENT and not table.rows)
+
+
+def _agreements(name: str, table: AnalysisTable) -> Iterator[Agreement]:
     there: dict[tuple[str, str], set[str]] = {}
     for task, dimension, _, _, coefficient, *_ in table.rows:
         there.setdefault((str(task), str(dimension)), set()).add(str(coefficient))
@@ -71,14 +79,15 @@ def _agreements(table: AnalysisTable) -> Iterator[Agreement]:
         if coefficient == best[str(task), str(dimension)]:
             part = parts.setdefault((str(task), str(level), str(coefficient)), {})
             part[str(score), str(dimension)] = (None if value is None else float(value), int(n or 0))
-    seen: list[tuple[str, Mapping[Key, float]]] = []
+    seen: list[tuple[str, str, tuple[str, ...]]] = []
     for (task, level, coefficient), cells in parts.items():
         values = {key: value for key, (value, _) in cells.items() if value is not None}
-        if values and (task, values) not in seen:  # of one pair per sample, two levels say the same
-            seen.append((task, values))
+        told = (task, coefficient, tuple(dict.fromkeys(key[1] for key in cells)))
+        if values and not (coefficient.startswith("pairwise") and told in seen):  # its levels differ in weights alone
+            seen.append(told)
             scores, dimensions = (tuple(dict.fromkeys(key[i] for key in cells)) for i in (0, 1))
             counts = [n for value, n in cells.values() if value is not None]
-            yield Agreement(task, level, coefficient, scores, dimensions, values, (min(counts), max(counts)))
+            yield Agreement(name, task, level, coefficient, scores, dimensions, values, (min(counts), max(counts)))
 
 
 def others(run: Run) -> Iterator[tuple[str, AnalysisTable]]:
@@ -135,3 +144,16 @@ def gains(run: Run) -> Iterator[Gain]:
 def by_sample(table: AnalysisTable) -> bool:
     """Whether it has rows of single samples, of which there are as many as the run has: to look up, not to read."""
     return "sample" in table.columns
+
+
+def without_constants(table: AnalysisTable) -> tuple[AnalysisTable, list[str]]:
+    """Without `task` and `model` where all rows say the same, and what they say: a heading has room for it."""
+    same = [
+        i
+        for i, name in enumerate(table.columns)
+        if name in ("task", "model") and len({row[i] for row in table.rows}) == 1
+    ]
+    kept = [i for i in range(len(table.columns)) if i not in same]
+    columns = tuple(table.columns[i] for i in kept)
+    narrow = type(table)(columns, tuple(tuple(row[i] for i in kept) for row in table.rows))
+    return narrow, [str(table.rows[0][i]) for i in same]

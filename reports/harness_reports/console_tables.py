@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from harness import visible
-from harness_reports.analyses import agreements, by_sample, gains, others
+from harness_reports.analyses import agreements, by_sample, empty_agreements, gains, others, without_constants
 from harness_reports.view import number
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from rich.console import RenderResult
     from rich.table import Table
     from rich.text import Text
@@ -21,6 +23,8 @@ MIN_WIDTH: Final = 7
 GAP: Final = 2
 MOST_ROWS: Final = 30
 """Of a table about the whole run; a longer one is named with its file."""
+
+_SAID: Final = "something that people said of it"
 
 
 def plain(value: str, style: str = "") -> Text:
@@ -45,9 +49,12 @@ def about(run: Run, width: int) -> RenderResult:
     for agreement in found:
         yield Text()
         yield plain(agreement.title, "bold")
-        yield _agreement(agreement, width)
-    if found:
-        yield Text("All coefficients with their intervals: tables/agreement.csv", style="dim")
+        yield from _agreement(agreement, width)
+    for name in dict.fromkeys(agreement.table for agreement in found):
+        yield plain(f"All coefficients with their intervals: tables/{name}.csv", "dim")
+    for name in empty_agreements(run):
+        yield Text()
+        yield plain(f"Agreement with people, tables/{name}.csv: none, for no completion has both a score and {_SAID}")
     changed = tuple(gains(run))
     for gain in changed:
         yield Text()
@@ -60,20 +67,28 @@ def about(run: Run, width: int) -> RenderResult:
         if by_sample(table) or len(table.rows) > MOST_ROWS:
             yield plain(f"{name}: {len(table.rows):,} rows in tables/{name}.csv", "dim")
         elif table.rows:
-            yield plain(name, "bold")
-            yield _plain(table)
+            narrow, same = without_constants(table)
+            yield plain(", ".join([name, *same]), "bold")
+            yield _plain(narrow)
 
 
-def _agreement(agreement: Agreement, width: int) -> Table:
+def _agreement(agreement: Agreement, width: int) -> Iterator[Table]:
+    """As many dimensions side by side as leave numbers whole, the rest below."""
+    label = min(LABEL_WIDTH, max(len(visible(score)) for score in agreement.scores))
+    most = max(1, (width - label - GAP) // (MIN_WIDTH + GAP))
+    for start in range(0, len(agreement.dimensions), most):
+        yield _of_dimensions(agreement, agreement.dimensions[start : start + most], label, width)
+
+
+def _of_dimensions(agreement: Agreement, dimensions: Sequence[str], label: int, width: int) -> Table:
     """Names of dimensions are folded before those of scores are."""
     table = grid()
-    label = min(LABEL_WIDTH, max(len(visible(score)) for score in agreement.scores))
-    each = (width - label) // len(agreement.dimensions) - GAP
+    each = (width - label) // len(dimensions) - GAP
     table.add_column("", width=label, overflow="fold")
-    for dimension in agreement.dimensions:
+    for dimension in dimensions:
         table.add_column(plain(dimension), justify="right", overflow="fold", max_width=max(each, MIN_WIDTH))
     for score in agreement.scores:
-        values = (agreement.values.get((score, dimension)) for dimension in agreement.dimensions)
+        values = (agreement.values.get((score, dimension)) for dimension in dimensions)
         table.add_row(plain(score), *(number(value, 3) for value in values))
     return table
 

@@ -611,6 +611,73 @@ def test_scores_made_of_ratings_are_not_held_against_ratings(tmp_path):
     assert {r["score"] for r in tables["agreement"]} >= {"reward", "reward.shown", "reward.cost"}
 
 
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "    - {score: human.overall, as: liked, weight: 1, range: [1, 5]}\n",
+        "  guard:\n    - {score: human.overall, min: 2}\n",
+    ],
+    ids=["a term with a name of its own", "a guard"],
+)
+def test_a_reward_that_knows_the_ratings_by_another_way_is_not_held_against_them(tmp_path, rule):
+    suite = SUITE.replace("human]", "{human: {dimensions: {overall: [1, 5]}}}]")
+    suite += "reward:\n  terms:\n    - {score: shown, weight: 1, range: [-9, 9]}\n" + rule
+    run, tables = run_of(tmp_path, one_each([1, 2, 3], [1, 2, 4]), suite)
+    assert "reward" in run.infos
+    assert {r["score"] for r in tables["agreement"]} == {"shown", "cost", "shaky", "reward.shown"}
+
+
+def test_means_of_the_same_ratings_in_another_order_are_tied(tmp_path):
+    """0.1 + 0.2 + 0.3 is not 0.3 + 0.2 + 0.1 in binary numbers: raters, and models, whose means are equal tie."""
+    assert (0.1 + 0.2) + 0.3 != (0.3 + 0.2) + 0.1
+    records = one_each([1, 2, 3], [[0.1, 0.2, 0.3], [0.3, 0.2, 0.1], [1.0, 1.0]])
+    _, tables = run_of(tmp_path, records)
+    assert value(cells(tables["agreement"])["overall", "shown", "pooled", "ties_human"]["value"]) == pytest.approx(
+        1 / 3
+    )
+    (tmp_path / "models").mkdir()
+    by_model = {"a": [0.1, 0.2, 0.3], "b": [0.3, 0.2, 0.1], "c": [1, 2, 3]}
+    records = [r for model, column in by_model.items() for r in one_each(column, column, model)]
+    _, tables = run_of(tmp_path / "models", records)
+    found = cells(tables["agreement"])
+    for coefficient in ("ties_score", "ties_human"):
+        assert value(found["overall", "shown", "system", coefficient]["value"]) == pytest.approx(1 / 3)
+
+
+def test_small_ratings_beside_a_huge_one_are_not_tied(tmp_path):
+    _, tables = run_of(tmp_path, one_each([1, 2, 3], [[1e18, 1e18], [1, 1], [2, 2]]))
+    assert cells(tables["agreement"])["overall", "shown", "pooled", "ties_human"]["value"] == "0.0"
+
+
+def test_ratings_called_preference_and_comparisons_are_two_dimensions(tmp_path):
+    votes = [{"better": 0, "worse": 1, "rater": r} for r in ("ann", "bob")]
+    ratings = [{"preference": [1, 2]}, {"preference": [3, 2]}]
+    records = [{"id": str(i), "completions": ["2", "1"], "ratings": ratings, "preferences": votes} for i in range(3)]
+    _, tables = run_of(tmp_path, records)
+    for table in tables.values():
+        keys = [tuple(row.get(k) for k in ("dimension", "score", "level", "coefficient")) for row in table]
+        assert len(keys) == len(set(keys))
+    found = cells(tables["agreement"])
+    assert found["preference", "shown", "pooled", "pairwise_accuracy"]["value"] == "1.0"
+    assert found["preference (rated)", "shown", "pooled", "pairwise_accuracy"]["value"] == "0.0"
+    assert "kendall" not in {r["coefficient"] for r in tables["agreement"] if r["dimension"] == "preference"}
+
+
+def test_one_rater_who_was_asked_twice_is_not_two(tmp_path):
+    twice = [{"better": 0, "worse": 1, "rater": "ann"}, {"better": 1, "worse": 0, "rater": "ann"}]
+    records = [{"id": str(i), "completions": ["2", "1"], "preferences": twice} for i in range(3)]
+    _, tables = run_of(tmp_path, records)
+    assert tables["raters"] == []
+    (tmp_path / "two").mkdir()
+    votes = [twice[0], twice[0], {"better": 0, "worse": 1, "rater": "bob"}]
+    other = [{"better": 1, "worse": 0, "rater": "ann"}, {"better": 0, "worse": 1, "rater": "bob"}]
+    records = [{"id": str(i), "completions": ["2", "1"], "preferences": votes if i else other} for i in range(3)]
+    _, tables = run_of(tmp_path / "two", records)
+    alpha = next(r for r in tables["raters"] if r["coefficient"] == "alpha_nominal")
+    expected = krippendorff.alpha([[-1, 1, 1], [1, 1, 1]], level_of_measurement="nominal")
+    assert value(alpha["value"]) == pytest.approx(expected)
+
+
 def test_the_reward_and_its_terms_agree_as_their_scores_do(tmp_path):
     suite = SUITE + "reward:\n  terms:\n    - {score: cost, weight: 1, range: [-9, 9]}\n"
     _, tables = run_of(tmp_path, random_records(8), suite)

@@ -27,6 +27,7 @@ ROWS = (
     ("chat", "fluency", "bleu", "pooled", "spearman", 0.125, 0.0, 0.2, 298),
     ("chat", "fluency", "ter", "pooled", "spearman", None, None, None, 0),
     ("pairs", "preference", "bleu", "sample", "pairwise_accuracy", 0.625, 0.6, 0.7, 999),
+    ("pairs", "preference", "bleu", "system", "pairwise_accuracy", 0.6, 0.6, 0.7, 999),
     ("pairs", "preference", "bleu", "sample", "ties_score", 0.01, None, None, 999),
 )
 CHOICES = (
@@ -83,6 +84,37 @@ def test_what_a_choice_changes_for_certain_is_shown_and_no_more(run: FakeRun) ->
     assert "+4.000" in page(run)
 
 
+def test_each_of_several_agreement_tables_has_its_own_name_and_file(run: FakeRun) -> None:
+    run = replace(run, analyses={"agreement": TABLES["agreement"], "crowd.agreement": TABLES["agreement"]})
+    assert [found.title.split(":")[0] for found in agreements(run.as_run())] == [
+        "Agreement with people, chat",
+        "Agreement with people, pairs",
+        "Agreement with people, chat (crowd)",
+        "Agreement with people, pairs (crowd)",
+    ]
+    lines = printed(run, 160)
+    assert "All coefficients with their intervals: tables/agreement.csv" in lines
+    assert "All coefficients with their intervals: tables/crowd.agreement.csv" in lines
+    assert not any("tables/agreement.csv" in line for line in printed(replace(run, analyses={}), 160))
+
+
+def test_an_agreement_table_without_rows_is_said_to_be_one(run: FakeRun) -> None:
+    run = replace(run, analyses={"crowd.agreement": AnalysisTable(AGREEMENT, ())})
+    (said,) = (line for line in printed(run, 160) if line.startswith("Agreement with people"))
+    assert said.startswith("Agreement with people, tables/crowd.agreement.csv: none, for no completion has both")
+
+
+@pytest.mark.parametrize("width", [60, 80])
+def test_of_many_dimensions_every_number_is_whole(run: FakeRun, width: int) -> None:
+    many = tuple(
+        ("chat", f"dimension{i}", "bleu", "pooled", "spearman", -0.1 - i / 1000, None, None, 300) for i in range(20)
+    )
+    lines = printed(replace(run, analyses={"agreement": AnalysisTable(AGREEMENT, many)}), width)
+    assert max(map(cell_len, lines)) <= width
+    found = [cell for line in lines if line.startswith("bleu ") for cell in line.split() if cell.startswith("-0.1")]
+    assert found == [f"-{0.1 + i / 1000:.3f}" for i in range(20)]
+
+
 def test_the_console_prints_it_and_names_the_file_of_what_is_long(run: FakeRun) -> None:
     lines = printed(run, 80)
     title = next(i for i, line in enumerate(lines) if line.startswith("Agreement with people, chat"))
@@ -106,6 +138,14 @@ def test_the_page_marks_the_strongest_of_each_dimension(run: FakeRun) -> None:
     assert ("ter", '<td class="number best">-0.500</td><td class="number">–</td>') in rows
     assert ("bleu", '<td class="number">0.250</td><td class="number best">0.125</td>') in rows
     assert '<td class="number" dir="auto">0.7500</td>' in text
+
+
+def test_a_task_that_all_rows_share_stands_in_the_heading(run: FakeRun) -> None:
+    table = AnalysisTable(("task", "model", "kind", "n"), (("t", "m", "x", 1), ("t", "m", "y", 2)))
+    lines = printed(replace(run, analyses={"kinds": table}), 80)
+    heading = lines.index("kinds, t, m")
+    assert lines[heading + 1].split() == ["kind", "n"]
+    assert lines[heading + 3].split() == ["x", "1"]
 
 
 def test_a_failed_analysis_is_said(run: FakeRun) -> None:
