@@ -16,13 +16,13 @@ from harness.finish import Outcome, render, render_again
 from harness.folders import copy_run, remove_run
 from harness.loaded import load_metrics
 from harness.names import column_name_problem
-from harness.recording import record_run
+from harness.recording import record_run, unrecorded
 from harness.records import iter_generations
 from harness.registry import Registry
 from harness.run import Hooks, continue_run, default_folder, prepare, run_suite, score_run
 from harness.sources import RECORDED
 from harness.specs import cli_metric
-from harness.store import LOCAL, MANIFEST, Rendered, is_run, open_run, read_json
+from harness.store import LOCAL, MANIFEST, Rendered, Run, is_run, open_run, read_json
 from harness.strictjson import unreadable
 from harness.suite import Suite, load_suite, resolved, resolved_text, suite_from, suite_json_schema, too_few
 from harness.suite_entries import name_from
@@ -281,9 +281,16 @@ def _present(outcome: Outcome, registry: Registry, as_json: bool) -> None:
     if not as_json:
         console.print(visible(f"run: {run.folder}"), markup=False, soft_wrap=True)
     if outcome.missing:
-        partial = scored and run.manifest["state"] == "partial"
-        advice = f"harness run {run.folder}` continues" if partial else f"harness show {run.folder} SAMPLE` says why"
-        raise IncompleteError("; ".join(outcome.missing) + f". `{advice}")
+        raise IncompleteError("; ".join(outcome.missing) + f". {_advice(run, scored)}")
+
+
+def _advice(run: Run, scored: bool) -> str:
+    """What to do about what is missing."""
+    if any(unrecorded(run.journal)):
+        return f"The command that began it, with --out {run.folder}, continues"
+    if scored and run.manifest["state"] == "partial":
+        return f"`harness run {run.folder}` continues"
+    return f"`harness show {run.folder} SAMPLE` says why"
 
 
 def _show(shown: Sequence[Rendered], rendered: Sequence[Rendered]) -> None:

@@ -12,17 +12,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness import manifest as manifests
-from harness.analyses import FOLDER as TABLES
-from harness.analyses import analysed, missing_tables, write_tables
+from harness.analyses import analysed, clear_tables, missing_tables, write_tables
 from harness.assess import Table, TableKey, assess, infos_of
 from harness.errors import HarnessError
 from harness.export import write_corpus, write_rows
-from harness.files import locked, sweep
+from harness.files import locked
 from harness.folders import begin, note_local, report_files
 from harness.journal import NAME as JOURNAL
 from harness.journal import Journal
 from harness.keys import SCHEMA_VERSION
 from harness.loaded import LoadedMetric, load_metrics
+from harness.recording import unrecorded
 from harness.rewards import composite_from
 from harness.selection import choose, utility_of
 from harness.store import MANIFEST, SCORES, Rendered, Run, score_record, write_json
@@ -64,12 +64,12 @@ def score_and_report(
     with _metrics(suite, registry) as metrics, utility_of(suite, registry, metrics) as utility:
         scored = _scored(run, suite, metrics)
         started = begin(folder, suite, registry, run.samples, run.journal.identity)
+        clear_tables(folder)  # what is analysed now is no table of the past
         blank = _export(run, scored)
         analyses, no_analyses = analysed(Run(folder, run.journal), metrics)
         chosen = choose(suite, utility, run, scored.tables, metrics, analyses)
-    sweep(folder / TABLES)
     write_tables(folder, {**analyses, **chosen.tables})
-    lacking = list(_ungenerated(run))
+    lacking = [*unrecorded(run.journal), *_ungenerated(run)]
     counts, faults = manifests.status_counts(scored.infos, scored.tables), manifests.corpus_faults(scored.tables)
     missing = (*_torn(run.journal), *lacking, *_missing(blank, counts, faults), *missing_tables(no_analyses))
     missing += tuple(chosen.missing)

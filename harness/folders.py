@@ -121,9 +121,10 @@ def copy_run(source: Path, out: Path) -> None:
 def decisive(identity: Mapping[str, Any]) -> dict[str, Any]:
     """What of an identity decides completions: the samples (or records), and each model's generation key.
 
-    A key says all of fingerprint, settings and adapter, which are told beside it for people to read.
+    A key says all of fingerprint, settings and adapter, and a digest of records how many they are: what is told beside
+    it is for people to read.
     """
-    kept = {k: v for k, v in identity.items() if k not in ("models", "settings")}
+    kept = {k: v for k, v in identity.items() if k not in ("models", "settings", "records")}
     return {**kept, "models": {m["name"]: m.get("generation_key") for m in identity.get("models", ())}}
 
 

@@ -44,10 +44,13 @@ class Valued:
 
 @dataclass(slots=True)
 class Told:
-    """What was seen on the way: how many pairs have each status, and how the values were made."""
+    """What was seen on the way: how many pairs have each status, and how the values of each task were made.
+
+    Tasks need not be alike: one may be in another language.
+    """
 
     statuses: Counter[str] = field(default_factory=Counter)
-    signature: str = ""
+    signatures: dict[str, str] = field(default_factory=dict)
 
 
 def utilities(
@@ -140,7 +143,7 @@ def _compare(utility: LoadedMetric, groups: Sequence[_Group], whole: Whole, told
 
 def _score(utility: LoadedMetric, jobs: Sequence[tuple[_Group, str, Generation]], whole: Whole, told: Told) -> None:
     (scores,) = score_batch([utility], [made for _, _, made in jobs], whole).values()
-    _note(told, scores)
+    _note(told, jobs[0][0].generation.sample.task, scores)
     values = scores.segment
     start = 0
     for group, reference, made in jobs:
@@ -152,11 +155,12 @@ def _score(utility: LoadedMetric, jobs: Sequence[tuple[_Group, str, Generation]]
         start += len(made.completions)
 
 
-def _note(told: Told, scores: Scores) -> None:
+def _note(told: Told, task: str, scores: Scores) -> None:
     told.statuses.update(STATUSES[code] for code in scores.status.tolist())
     signature = finished(scores, frozenset({1})).signature
-    if told.signature and signature not in ("", told.signature):
+    known = told.signatures.get(task, "")
+    if known and signature not in ("", known):
         raise PluginError(
-            f"{scores.info.name} was made in 2 ways, so its values cannot be compared: {told.signature}, {signature}"
+            f"{scores.info.name} was made in 2 ways, so its values cannot be compared: {known}, {signature}"
         )
-    told.signature = told.signature or signature
+    told.signatures[task] = known or signature

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from harness.errors import DataError
 from harness.files import locked, sweep
@@ -31,9 +32,10 @@ def record_run(
     Generations of equal task, sample id and model must come as one. Raises DataError, with nothing written, where
     they do not, or where one sample differs from record to record; RunError where the folder holds others.
     """
-    tasks, models = _survey(read())
+    tasks, models, records = _survey(read())
     keys: dict[str, Json] = {task: samples_key(samples) for task, samples in tasks.items()}
-    identity: dict[str, Json] = {"samples": keys, "models": [{"name": n} for n in models], "source": dict(source)}
+    labels: list[Json] = [{"name": name} for name in models]
+    identity: dict[str, Json] = {"samples": keys, "models": labels, "records": records, "source": dict(source)}
     make_folder(folder)
     with locked(folder):
         sweep(folder)
@@ -50,8 +52,19 @@ def record(journal: Journal, generations: Iterable[Generation]) -> None:
             journal.append(missing)
 
 
-def _survey(generations: Iterator[Generation]) -> tuple[dict[str, tuple[Sample, ...]], list[str]]:
-    """The samples by task and the models, both in order of first sight."""
+def unrecorded(journal: Journal) -> Iterator[str]:
+    """What of the records a process that was killed had not written yet. Only their source has it."""
+    identity: Any = journal.identity
+    there = Counter(key[0] for key in journal.index)
+    for task, count in identity.get("records", {}).items():
+        if there[task] < count:
+            yield f"{count - there[task]} of {count} records of the task {task!r} were never written"
+
+
+def _survey(
+    generations: Iterator[Generation],
+) -> tuple[dict[str, tuple[Sample, ...]], list[str], dict[str, Json]]:
+    """The samples by task and the models, both in order of first sight, and the number of records by task."""
     samples: dict[str, dict[str, Sample]] = {}
     models: dict[str, None] = {}
     seen: set[tuple[str, str, str]] = set()
@@ -63,4 +76,6 @@ def _survey(generations: Iterator[Generation]) -> tuple[dict[str, tuple[Sample, 
             raise DataError(f"sample {sample.id!r} of task {sample.task!r} comes twice for model {generation.model!r}")
         seen.add(generation.key)
         models[generation.model] = None
-    return {task: tuple(found.values()) for task, found in samples.items()}, list(models)
+    counts = Counter(task for task, _, _ in seen)
+    tasks = {task: tuple(found.values()) for task, found in samples.items()}
+    return tasks, list(models), {task: counts[task] for task in tasks}

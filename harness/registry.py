@@ -138,8 +138,8 @@ class Registry:
         return sorted(e.name for e in self.entries(kind))
 
     def score_names(self) -> list[str]:
-        """Every score and reward function that a term may name."""
-        return sorted(name for e in self.entries() for name in e.scores)
+        """Every score and reward function that a term may name, but those of families such as `human.*`."""
+        return sorted(name for e in self.entries() for name in e.scores if not name.endswith(FAMILY))
 
     def owner_of(self, score: str) -> Spec | None:
         """The metric or reward function, with default options, that gives this score."""
@@ -350,8 +350,9 @@ class _Loader:
     def _take(self, entry: Entry) -> None:
         if not callable(entry.factory):
             raise TypeError(f"{entry.kind} {entry.name!r} was registered with {entry.factory!r}, which is no factory")
-        for name in (entry.name, *entry.scores):
-            _check_name(entry, name)
+        _check_name(entry, entry.name)
+        for name in entry.scores:
+            _check_name(entry, name.removesuffix(FAMILY) if isinstance(name, str) else name)
         for other in self.entries:
             shared = {n for n in entry.scores if other.gives(n)} | {n for n in other.scores if entry.gives(n)}
             if (other.kind, other.name) == (entry.kind, entry.name):
@@ -366,10 +367,7 @@ class _Loader:
 
 
 def _check_name(entry: Entry, name: object) -> None:
-    if entry.kind in _SCORING and isinstance(name, str):
-        problem = column_name_problem(name.removesuffix(FAMILY))
-    else:
-        problem = name_problem(name)
+    problem = column_name_problem(name) if entry.kind in _SCORING else name_problem(name)
     if problem:
         raise ValueError(f"{entry.kind} {entry.name!r} cannot be registered: {problem}")
 

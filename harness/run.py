@@ -89,7 +89,7 @@ def _stored(run: Run) -> Data:
         if _digest(found) != tasks[task]:
             raise RunError(
                 f"{run.folder}: it was interrupted while the completions of the task {task!r} were written:"
-                " give the command that began it once more"
+                " give the command that began it, with its --out, once more"
             )
     return Data(run.samples, recorded)
 
@@ -130,8 +130,10 @@ def _identity(suite: Suite, registry: Registry, read: Data, models: Mapping[str,
     records += [{"name": label} for label in labels if label not in models]
     tasks: dict[str, Json] = {task: samples_key(found) for task, found in read.samples.items()}
     identity: dict[str, Json] = {"samples": tasks, "models": records, "settings": settings_json(suite.generate)}
-    recorded: dict[str, Json] = {task: _digest(found) for task, found in read.recorded.items()}
-    return identity | ({"recorded": recorded} if recorded else {})
+    if read.recorded:
+        identity["recorded"] = {task: _digest(found) for task, found in read.recorded.items()}
+        identity["records"] = {task: len(found) for task, found in read.recorded.items()}
+    return identity
 
 
 def _fingerprint(model: Model, spec: Spec, registry: Registry) -> str:

@@ -158,12 +158,18 @@ def choose(
     rows: dict[str, list[Row]] = {name: [] for name in COLUMNS if name != UTILITY or utility is not None}
     for table in tables:
         chooser = _Chooser(suite.choice, table, utility)
-        for valued in chooser.valued(run, told):
-            rows[SELECTION].append(chooser.take(valued))
-            if utility is not None:
-                rows[UTILITY] += _utility_rows(valued)
-        rows[SELECTED] += _gains(table, chooser.marks(), metrics, suite.generate.seed, chosen.missing)
-    chosen.tables = {name: AnalysisTable(COLUMNS[name], tuple(found)) for name, found in rows.items()}
+        found: dict[str, list[Row]] = {SELECTION: [], UTILITY: []}
+        try:
+            for valued in chooser.valued(run, told):
+                found[SELECTION].append(chooser.take(valued))
+                found[UTILITY] += _utility_rows(valued) if utility is not None else ()
+        except PluginError as error:  # costs the choice of this table, and neither others nor the scores
+            chosen.missing.append(f"the choice of {table.task} by {table.model}: {clean_text(str(error))}")
+            continue
+        found[SELECTED] = list(_gains(table, chooser.marks(), metrics, suite.generate.seed, chosen.missing))
+        for name, some in rows.items():
+            some += found[name]
+    chosen.tables = {name: AnalysisTable(COLUMNS[name], tuple(some)) for name, some in rows.items()}
     chosen.missing += _faults(suite.choice, told)
     chosen.missing += [f"the table {n!r} of a metric gave way to that of the choice" for n in rows if n in taken]
     chosen.record = _record(suite.choice, utility, told)
@@ -207,8 +213,9 @@ def _record(choice: ChoiceSpec, utility: LoadedMetric | None, told: Told) -> dic
         return {"strategy": choice.strategy}
     ((own_name, _),) = utility.own.items()
     (info,) = utility.infos.values()
-    made = {**score_record(info, utility.spec, own_name), "signature": told.signature}
-    return {"strategy": choice.strategy, "utility": made}
+    made = score_record(info, utility.spec, own_name)
+    signatures: list[Json] = [{"task": task, "segment": found} for task, found in told.signatures.items()]
+    return {"strategy": choice.strategy, "utility": {**made, "signatures": signatures}}
 
 
 def _utility_rows(valued: Valued) -> list[Row]:

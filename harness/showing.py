@@ -103,7 +103,7 @@ def _entry_record(entry: Entry) -> dict[str, Any]:
 
 
 def info_command(registry: Registry, name: str, as_json: bool) -> None:
-    found = [e for e in registry.entries() if name in (e.name, e.plugin.name, *e.scores)]
+    found = [e for e in registry.entries() if name in (e.name, e.plugin.name) or e.gives(name)]
     plugins = [p for p in registry.plugins if p.name == name]
     if not found and not plugins:
         names = {n for e in registry.entries() for n in (e.name, e.plugin.name, *e.scores)}

@@ -140,8 +140,14 @@ class _Checker:
         infos = {info.name: info for info in given}
         if not found and score not in infos:
             listed = any(m.item.label == owner.name for m in self._draft.metrics)
-            self._problems.add(where, not_given(score, owner, listed=listed))
+            self._problems.add(where, not_given(score, owner, listed=listed) + self._sister(score, owner))
         return (owner, infos) if score in infos else (None, {})
+
+    def _sister(self, score: str, owner: Spec) -> str:
+        """A score of the same metric that the suite has, and that may have been meant."""
+        entry = self._registry.find(owner.kind, owner.name)
+        near = difflib.get_close_matches(score, [name for name in self._infos if entry.gives(name)], n=1)
+        return f"; did you mean {near[0]!r}?" if near else ""
 
     def _utility(self, score: str) -> None:
         """The utility's metric is found as that of a term, but its scores stay out of the run."""
@@ -154,8 +160,9 @@ class _Checker:
         rewards = {"reward", *(f"reward.{term.item.name}" for term in self._draft.terms)}
         if score in self._infos or score in rewards:
             return
-        if score in self._registry.score_names():
-            message = f"no metric of this suite gives {score!r}: add it to `metrics`"
+        if owner := self._registry.owner_of(score):
+            what = "it" if owner.name == score else f"{owner.name!r}"
+            message = f"no metric of this suite gives {score!r}: add {what} to `metrics`"
         else:
             names = {*self._infos, *rewards, *self._registry.score_names()}
             message = f"unknown score {shown(score)}{_near(score, names)}"

@@ -112,13 +112,16 @@ class Generation:
 
 
 class Memo:
-    """What metrics share: tokens and embeddings of a batch, or models while a run lasts. Never on disk."""
+    """What metrics share: tokens and embeddings of a batch, or models while a run lasts. A copy, or a pickle, is empty."""
 
     __slots__ = ("_lock", "_values")
 
     def __init__(self) -> None:
         self._values: dict[object, object] = {}
         self._lock = threading.RLock()  # a reward's threads share its models, and one making asks for another
+
+    def __reduce__(self) -> tuple[type[Memo], tuple[()]]:
+        return Memo, ()
 
     def get(self, key: object, make: Callable[[], T]) -> T:
         """The value under `key`, made once, at first use. Use a tuple that starts with what was computed and how."""

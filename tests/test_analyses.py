@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import csv
 import math
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import AnalysisTable, ScoreInfo
+from harness import AnalysisTable, DataError, RunError, ScoreInfo
 from harness.analyses import read_tables, write_tables
 from harness.finish import score_and_report
 from harness.registry import Entry, Registry
@@ -78,6 +80,10 @@ def test_under_an_alias_the_table_is_named_by_it(tmp_path: Path):
     assert sorted(outcome.run.analyses) == ["other.t1", "t1"]
 
 
+def _no_data(run: Any) -> Any:
+    raise DataError("no ratings there")
+
+
 @pytest.mark.parametrize(
     ("tables", "reason"),
     [
@@ -88,6 +94,17 @@ def test_under_an_alias_the_table_is_named_by_it(tmp_path: Path):
         (lambda run: {"t": AnalysisTable(("a", "b"), ((1,),))}, "a row of 1 cells under 2 columns"),
         (lambda run: {"t": AnalysisTable(("a",), ((math.nan,),))}, "holds NaN"),
         (lambda run: {"t": AnalysisTable(("a",), ((object(),),))}, "holds object"),  # type: ignore[arg-type]
+        (lambda run: {"t": AnalysisTable(("a",), ((np.float32("nan"),),))}, "holds NaN"),  # type: ignore[arg-type]
+        (lambda run: {"t": AnalysisTable(("a",), (("x" * 100_001,),))}, "a text of 100001 characters"),
+        (lambda run: {"t": AnalysisTable(("a",), ((10**5000,),))}, "4300 digits"),
+        (lambda run: {"t": AnalysisTable((), ())}, "none empty and no two alike"),
+        (lambda run: {"t": AnalysisTable(("a", ""), ())}, "none empty and no two alike"),
+        (lambda run: {"t": AnalysisTable(("a", "a"), ())}, "none empty and no two alike"),
+        (lambda run: {"t": AnalysisTable((1,), ())}, "none empty and no two alike"),  # type: ignore[arg-type]
+        (lambda run: {"t": AnalysisTable("ab", ())}, "none empty and no two alike"),  # type: ignore[arg-type]
+        (lambda run: sys.exit("enough"), "SystemExit: enough"),
+        (lambda run: run.cells("no", "such"), "AttributeError"),
+        (_no_data, "no ratings there"),
     ],
 )
 def test_one_that_fails_costs_its_tables_and_nothing_else(tmp_path: Path, tables: Any, reason: str):
@@ -125,7 +142,53 @@ def test_tables_of_the_past_are_gone_after_the_next_scoring(tmp_path: Path):
     assert list(outcome.run.analyses) == ["t1"]
     bare = replace(suite, metrics=(Spec("metric", "length"),))
     assert score_and_report(tmp_path / "out", bare, registry, {}).run.analyses == {}
-    assert not list((tmp_path / "out" / "tables").glob("*"))
+    assert not (tmp_path / "out" / "tables").exists()  # as in a run that never had any
+
+
+def test_what_is_analysed_shows_no_table_of_the_past(tmp_path: Path):
+    seen: list[Any] = []
+
+    def tables(run: Any) -> Any:
+        seen.append(dict(run.analyses))
+        return {"t1": AnalysisTable(("a",), ((1,),))}
+
+    suite, registry, _ = run_with(tmp_path, tables)
+    assert list(score_and_report(tmp_path / "out", suite, registry, {}).run.analyses) == ["t1"]
+    assert seen == [{}, {}]
+
+
+def test_rows_may_be_made_one_by_one_of_numpys_numbers(tmp_path: Path):
+    """NumPy writes its numbers as `np.float64(0.1)`, and what is gone through once is empty the second time."""
+
+    def tables(run: Any) -> Any:
+        rows = ((np.float64(x), np.int64(n), np.float32(0.5)) for n, x in enumerate([0.1, -2.5]))
+        return {"t": AnalysisTable(("x", "n", "y"), rows)}  # type: ignore[arg-type]
+
+    _, _, outcome = run_with(tmp_path, tables)
+    assert outcome.missing == ()
+    assert (tmp_path / "out" / "tables" / "t.csv").read_text() == "x,n,y\n0.1,0,0.5\n-2.5,1,0.5\n"
+    assert outcome.run.analyses["t"].rows == ((0.1, 0, 0.5), (-2.5, 1, 0.5))
+
+
+def test_names_of_columns_can_be_written(tmp_path: Path):
+    _, _, outcome = run_with(tmp_path, lambda run: {"t": AnalysisTable(("a\ud800", "=b"), ((1, 2),))})
+    assert outcome.run.analyses["t"].columns == ("a\ufffd", "=b")
+
+
+def test_numbers_of_both_kinds_in_a_column_stay_numbers_and_the_text_nan_a_text(tmp_path: Path):
+    table = AnalysisTable(("n", "name"), ((1, "nan"), (2.5, "nan"), (-3, None)))
+    write_tables(tmp_path, {"t": table})
+    back = read_tables(tmp_path)["t"]
+    assert back == table
+    assert [type(row[0]) for row in back.rows] == [int, float, int]
+
+
+@pytest.mark.parametrize("text", ["", "a,b\n1\n", "a\n1,2\n", "a\n" + "x" * 200_000, "a\n\xff"])
+def test_a_table_that_was_not_written_so_is_told(tmp_path: Path, text: str):
+    (tmp_path / "tables").mkdir()
+    (tmp_path / "tables" / "t.csv").write_bytes(text.encode("latin-1"))
+    with pytest.raises(RunError, match=r"t\.csv: damaged .*`harness score .*` makes it again"):
+        read_tables(tmp_path)
 
 
 def test_what_a_spreadsheet_might_run_is_no_formula_and_reads_back(tmp_path: Path):
@@ -150,6 +213,7 @@ columns = st.one_of(
     st.lists(st.none() | texts, min_size=3, max_size=3),
     st.lists(st.none() | st.integers(-(10**12), 10**12), min_size=3, max_size=3),
     st.lists(st.none() | st.floats(allow_nan=False, allow_infinity=False), min_size=3, max_size=3),
+    st.lists(st.integers() | st.floats(allow_nan=False), min_size=3, max_size=3),
 )
 
 

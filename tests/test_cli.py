@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 import harness as library
+from harness import cli
 
 from .commands import PLUGINS, SAMPLES, SUITE, harness, inside, lines, workplace
 
@@ -270,7 +271,7 @@ def names(value: list[dict[str, Any]]) -> list[str]:
 
 READABLE = {
     ("plugins", "list"): lambda value: set(PLUGINS.split(",")) <= set(names(value)),
-    ("plugins", "info", "rouge"): lambda value: value[0]["options"][0]["name"] == "use_stemmer",
+    ("plugins", "info", "rouge"): lambda value: "use_stemmer" in names(value[0]["options"]),
     ("plugins", "info", "hf"): lambda value: value[0]["state"] == "blocked",
     ("plugins", "info", "rougeL"): lambda value: names(value) == ["rouge"],
     ("tasks", "list"): lambda value: names(value) == ["file"],
@@ -281,6 +282,14 @@ READABLE = {
     ("generate", "suite.yaml", "--out", "made"): lambda value: (value["state"], value["run"]) == ("started", "made"),
     ("score", "out"): lambda value: value["state"] == "complete",
 }
+
+
+def test_a_score_that_options_name_leads_to_its_metric(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setenv("HARNESS_PLUGINS", "human")
+    assert cli.call(["plugins", "info", "human.overall"]) == 0
+    assert capsys.readouterr().out.startswith("metric human\n")
 
 
 @pytest.mark.parametrize(("command", "holds"), READABLE.items(), ids=map(" ".join, READABLE))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -108,6 +109,20 @@ def test_a_pair_without_a_value_is_left_out_and_told_if_it_is_a_failure():
     assert found[0].reason == "x: ZeroDivisionError: cannot stand it"
     assert found[1].reason == "x: ZeroDivisionError: cannot stand it"
     assert told.statuses == {"ok": 4, "abstain": 3, "error": 3}
+
+
+def test_each_task_has_a_way_of_its_own():
+    """One may be in another language."""
+    info = ScoreInfo("x", needs=REFERENCES)
+
+    def by_task(batch: Batch) -> dict[str, Scores]:
+        return {"x": harness.scores_from(info, f"x|{batch.generations[0].sample.task}", [0.5] * batch.size)}
+
+    told = Told()
+    for task in ("en", "zh"):
+        found = generation("1", "a", "b")
+        compared([replace(found, sample=replace(found.sample, task=task))], metric_of(by_task, info), told)
+    assert told.signatures == {"en": "x|en|nrefs:1", "zh": "x|zh|nrefs:1"}
 
 
 def test_one_column_is_made_in_one_way():

@@ -14,7 +14,7 @@ from harness.run import continue_run, prepare
 from harness.store import Run
 from harness.suite import parse_suite, resolved, resolved_text
 
-from .runs_for_tests import Probe, Refusing, files, registry_with, run_into, suite_of, write_rows
+from .runs_for_tests import Probe, Refusing, command_line, files, registry_with, run_into, suite_of, write_rows
 
 SUITE = """
 name: rec
@@ -48,6 +48,36 @@ def write(place: Path, rows: tuple[dict[str, Any], ...] = ROWS) -> None:
 def place(tmp_path: Path) -> Path:
     write(tmp_path)
     return tmp_path
+
+
+def cut(folder: Path, batches: int) -> None:
+    """As a process leaves a journal that is killed after so many batches."""
+    lines = (folder / "journal.jsonl").read_bytes().splitlines(keepends=True)
+    commits = [i for i, line in enumerate(lines) if line.startswith(b'{"commit"')]
+    (folder / "journal.jsonl").write_bytes(b"".join(lines[: commits[batches - 1] + 1 if batches else 1]))
+
+
+@pytest.mark.parametrize(("batches", "lost"), [(0, 70), (1, 6)])
+def test_a_run_of_which_not_all_records_were_written_is_not_taken_for_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], batches: int, lost: int
+):
+    """Neither a recorded task nor a file of records; the command that began it ends it as if nothing had been."""
+    write(tmp_path, tuple({"id": f"r{i}", "completions": ["a b", "c"]} for i in range(70)))
+    (tmp_path / "suite.yaml").write_text(SUITE)
+    call = command_line(monkeypatch, capsys)
+    monkeypatch.chdir(tmp_path)
+    for task, begins in (("r", ["run", "suite.yaml"]), ("records", ["score", "records.jsonl", "--metric", "length"])):
+        out = tmp_path / task
+        assert call(*begins, "--out", out)[0] == 0
+        whole = files(out)
+        cut(out, batches)
+        code, _, said = call("score", out)
+        assert code == 3
+        assert f"{lost} of 70 records of the task {task!r} were never written" in said
+        assert "The command that began it, with --out" in said
+        assert Run(out).manifest["state"] == "partial"
+        assert call(*begins, "--out", out)[0] == 0
+        assert files(out) == whole
 
 
 def test_records_are_scored_as_they_stand_and_no_model_is_needed(place: Path):
@@ -165,3 +195,14 @@ def test_written_out_and_read_again_it_is_the_same_suite():
     assert suite.tasks[0].recorded
     assert parse_suite(resolved_text(suite), registry=registry) == suite
     assert "recorded" not in resolved(parse_suite(MIXED, registry=registry))["tasks"][1]
+
+
+def test_how_many_records_there_are_is_told_and_decides_nothing(place: Path):
+    """The digest of them does, so that a run begun before it was told goes on."""
+    run_into(place, Refusing(), SUITE)
+    journal = place / "out" / "journal.jsonl"
+    header, rest = journal.read_bytes().split(b"\n", 1)
+    told = json.loads(header)
+    assert told["identity"].pop("records") == {"r": 3}
+    journal.write_bytes(json.dumps(told).encode() + b"\n" + rest)
+    assert run_into(place, Refusing(), SUITE).missing == ()

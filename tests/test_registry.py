@@ -345,6 +345,16 @@ def test_options_may_name_scores_of_a_registered_family(shelf: Shelf):
     assert registry.owner_of("fam") is None
 
 
+def test_a_family_is_no_score_that_may_be_meant(shelf: Shelf):
+    assert shelf.add("family", FAMILY).load().score_names() == ["fam.first"]
+
+
+def test_only_scores_come_in_families(shelf: Shelf):
+    (plugin,) = shelf.add("family", FAMILY.replace('"fam", make', '"fam.*", make')).load().plugins
+    assert plugin.state == "broken"
+    assert "'fam.*' is no name" in str(plugin.error)
+
+
 def test_what_lies_in_anothers_family_is_taken(shelf: Shelf):
     shelf.add("family", FAMILY).add("member", metric("other", scores='("fam.mine",)'))
     with pytest.raises(PluginError, match=r"'fam\.mine', already registered|'fam\.\*', already registered"):

@@ -25,7 +25,7 @@ from harness.store import open_run
 
 pytestmark = pytest.mark.slow
 
-PLUGINS = "bleu,console,csv,diversity,echo,files,rouge,sentiment"
+PLUGINS = "bleu,console,csv,diversity,echo,files,human,rouge,sentiment"
 SUITE = """
 name: kills
 tasks:
@@ -164,7 +164,8 @@ def _finished(driver: Driver, arguments: Sequence[object], out: Path) -> dict[st
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    return {p.name: p.read_bytes() for p in folder.iterdir() if p.name not in LOCAL}
+    found = (p for p in folder.rglob("*") if p.is_file() and p.name not in LOCAL)
+    return {str(p.relative_to(folder)): p.read_bytes() for p in found}
 
 
 def committed(out: Path) -> bytes:

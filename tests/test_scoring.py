@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import math
+import pickle
 import random
 import re
 from dataclasses import replace
@@ -305,6 +307,22 @@ def test_the_memo_is_shared_by_metrics_of_a_batch_and_made_once():
     registry = registry_of(x=factory)
     harness.score(THREE, ["x", {"x": {}, "as": "y"}], registry=registry)
     assert len(calls) == 1
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda batch: pickle.loads(pickle.dumps(batch))])
+def test_a_batch_can_be_copied_and_sent_without_what_is_shared(copied):
+    """As a metric does that works in other processes."""
+    batch = harness.Batch(tuple(THREE), frozenset("x"))
+    batch.memo.get("tokens", lambda: 1)
+    other = copied(batch)
+    assert other == batch
+    assert [s.id for s in other.whole.samples] == [g.sample.id for g in THREE]
+    assert other.memo.get("tokens", lambda: 2) == other.shared.get("model", lambda: 2) == 2
+
+
+def test_a_batch_made_by_position_is_its_own_whole():
+    batch = harness.Batch(tuple(THREE), frozenset("x"), harness.Memo())
+    assert [s.id for s in batch.whole.samples] == [g.sample.id for g in THREE]
 
 
 def test_the_public_name_is_the_function():

@@ -225,7 +225,8 @@ def test_mbr_with_chrf_equals_a_double_loop_by_sacrebleu(tmp_path: Path):
     assert min(seen.values()) > 2, "the data has every kind of group"
     made = outcome.run.manifest["choice"]["utility"]
     assert (made["name"], made["metric"], made["higher_is_better"]) == ("chrf", "chrf", True)
-    assert made["signature"] == "chrf|case:mixed|eff:yes|nc:6|nw:0|space:no|beta:2|nrefs:1"
+    signature = "chrf|case:mixed|eff:yes|nc:6|nw:0|space:no|beta:2|nrefs:1"
+    assert made["signatures"] == [{"task": "t", "segment": signature}]
     assert "chrf" not in outcome.run.infos  # what only chooses is no score of the run
 
 
@@ -353,6 +354,52 @@ def test_a_corpus_score_that_fails_on_the_chosen_costs_its_row_alone(tmp_path: P
     assert (rows["x", "corpus"]["all"], rows["x", "corpus"]["n"]) == ("", "8")
     assert rows["x", "segment"]["selected"]
     assert "selected x of t by say: x: ZeroDivisionError: too few" in outcome.missing
+
+
+TWO = """
+name: two
+tasks:
+  - {name: en, source: en.jsonl, recorded: true, language: en}
+  - {name: zh, source: zh.jsonl, recorded: true, language: zh}
+generate: {CHOICE}
+metrics: [length]
+"""
+
+
+def in_two_languages(place: Path) -> None:
+    for language, texts in (("en", ["the cat", "a cat sat", "cat"]), ("zh", ["猫坐着", "一只猫坐着", "狗"])):
+        records = [{"id": str(i), "model": "m", "completions": texts} for i in range(3)]
+        (place / f"{language}.jsonl").write_text(lines(records))
+
+
+def test_tasks_in_two_languages_are_compared_each_by_its_own_tokens(tmp_path: Path):
+    in_two_languages(tmp_path)
+    outcome = run_with(tmp_path, "strategy: mbr, utility: bleu", suite=TWO)
+    assert outcome.missing == ()
+    assert {r["task"]: r["selected"] for r in table(tmp_path / "out/tables", "selection")} == {"en": "0", "zh": "0"}
+    made = outcome.run.manifest["choice"]["utility"]["signatures"]
+    assert [(s["task"], "tok:zh" in s["segment"]) for s in made] == [("en", False), ("zh", True)]
+
+
+def test_a_utility_that_is_made_in_two_ways_costs_the_choice_of_its_task_alone(tmp_path: Path):
+    in_two_languages(tmp_path)
+    info = ScoreInfo("x", needs=REFERENCES)
+
+    def changing(batch: Batch) -> dict[str, Scores]:
+        way = batch.generations[0].sample.id if "zh" in batch.whole.languages else ""
+        return {"x": harness.scores_from(info, f"x|{way}", [0.5] * batch.size)}
+
+    def each_by_itself(batch: Batch) -> dict[str, Scores]:
+        if len(batch.generations) > 1:
+            raise ValueError("one at a time")
+        return changing(batch)
+
+    outcome = run_with(tmp_path, "strategy: mbr, utility: x", suite=TWO, x=lambda: metric_of(each_by_itself, info))
+    (line,) = outcome.missing
+    assert line.startswith("the choice of zh by m: x was made in ")
+    for name in ("selection", "utility", "selected"):
+        assert {r["task"] for r in table(tmp_path / "out" / "tables", name)} == {"en"}
+    assert outcome.run.manifest["state"] == "complete"
 
 
 # Groups of any size

@@ -251,7 +251,7 @@ PLUGIN = [
     ),
     (
         "metrics: [bleu]\ngate: {rules: [{score: rougeL, min: 1}]}",
-        "3:24: gate.rules[0].score: no metric of this suite gives 'rougeL': add it to `metrics`",
+        "3:24: gate.rules[0].score: no metric of this suite gives 'rougeL': add 'rouge' to `metrics`",
     ),
     ("metrics: [bleu]\ngate: {rules: [{score: bleus, min: 1}]}", "3:24: gate.rules[0].score: unknown score 'bleu"),
 ]  # fmt: skip

@@ -19,7 +19,7 @@ from .commands import SUITE, inside, lines, workplace
 
 @pytest.fixture(scope="module")
 def registry() -> Registry:
-    return Registry.load(allow=["bleu", "echo", "exact", "files", "length", "replay", "rouge"])
+    return Registry.load(allow=["bleu", "echo", "exact", "files", "human", "length", "replay", "rouge"])
 
 
 def mistakes(text: str, registry: Registry) -> list[str]:
@@ -38,6 +38,15 @@ UNGIVEN = [
         f"2:50: reward.guard[0].score: {ONLY}add 'exact' with them to `metrics`",
     ),
     ("metrics: [exact]\nreward: {terms: [{score: accuracy}]}", f"3:26: reward.terms[0].score: {ONLY}give it those"),
+    (
+        "metrics: [{human: {dimensions: {overall: [1, 5]}}}]\nreward: {terms: [{score: human.overal}]}",
+        "3:26: reward.terms[0].score: metric 'human' gives 'human.overal' only with other options; give it those; "
+        "did you mean 'human.overall'?",
+    ),
+    (
+        "metrics: [bleu]\ngate: {rules: [{score: human.overall, min: 1}]}",
+        "3:24: gate.rules[0].score: no metric of this suite gives 'human.overall': add 'human' to `metrics`",
+    ),
     (
         "metrics: [{exact: {labels: ['yes', 'no']}, as: e}]\nreward: {terms: [{score: accuracy}]}",
         f"3:26: reward.terms[0].score: {ONLY}add 'exact' with them to `metrics`",

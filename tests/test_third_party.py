@@ -93,7 +93,7 @@ def test_a_suite_runs_on_all_three(site: Path, tmp_path: Path):
     (tmp_path / "suite.yaml").write_text(SUITE)
     done = run(site, tmp_path, "run", "suite.yaml", "--out", "out")
     assert done.returncode == 0, done.stderr
-    assert "shout (lower)" in done.stdout
+    assert "shout ↓" in done.stdout
 
     found = {}
     for group in harness.open_run(tmp_path / "out").groups():
