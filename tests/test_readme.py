@@ -87,5 +87,11 @@ def test_the_demo_table_has_the_rows_of_the_quickstart_suite(readme: str):
         assert name in named, name
     for term in suite.reward_spec.terms:
         assert f"  {term.name} ×{term.weight:g}" in demo[1]
-    for said in (suite.models[0].label, "24 samples, 84 completions", "What best_of changes", "report.html", "run: runs/quickstart"):
+    for said in (
+        suite.models[0].label,
+        "24 samples, 84 completions",
+        "What best_of changes",
+        "report.html",
+        "run: runs/quickstart",
+    ):
         assert said in demo[1]

@@ -62,8 +62,8 @@ def test_a_wheel_holds_the_four_packages_and_no_root(wheel: Path):
         "harness_tasks/suites/quickstart.yaml",
         "harness_tasks/suites/e2e.yaml",
         "harness_tasks/data/contrasts.jsonl",
-            "harness_tasks/data/keywords_zh.jsonl",
-            "harness_plugins/data/gender.tsv",
+        "harness_tasks/data/keywords_zh.jsonl",
+        "harness_plugins/data/gender.tsv",
     ):
         assert needed in names
     assert any(n.startswith("harness_reports/templates/") for n in names)
