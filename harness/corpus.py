@@ -36,7 +36,12 @@ def counted(scores: Scores) -> Bool:
 def mean_value(scores: Scores) -> float | None:
     """The mean of the values there are, exactly rounded whatever their order; None where there are none."""
     values = scores.values[scores.status == 0].tolist()
-    return math.fsum(values) / len(values) if values else None
+    if not values:
+        return None
+    try:
+        return math.fsum(values) / len(values)
+    except OverflowError:  # the sum is no float, their mean is
+        return math.fsum(value / len(values) for value in values)
 
 
 def corpus_from(metric: LoadedMetric, own_name: str, sums: F64) -> F64:

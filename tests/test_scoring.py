@@ -503,3 +503,8 @@ def test_a_batch_made_by_hand_is_its_own_whole():
     batch = Batch((Generation(Sample("a", language="en"), "m", (Completion("x"),)),))
     assert batch.whole.languages == {"en"}
     assert [s.id for s in batch.whole.samples] == ["a"]
+
+
+def test_the_mean_of_numbers_whose_sum_is_no_float():
+    registry = registry_of(x=lambda: values_metric(lambda batch: [1.7e308] * batch.size, low=0, high=math.inf))
+    assert score([generation("1", "a", "b")], ["x"], registry=registry)["x"].corpus == 1.7e308
