@@ -8,7 +8,7 @@ which score and people agree where they compared. All coefficients with their in
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from harness_reports.view import TERM
@@ -31,6 +31,9 @@ LEVELS: Final = {
     "sample": "within each sample, averaged",
     "system": "between models",
 }
+SIGNS: Final = (
+    "Of a score marked ↓ low values are good: a correlation is below 0 where it agrees; shares of pairs are turned."
+)
 Key = tuple[str, str]
 """(score, dimension)"""
 
@@ -47,6 +50,11 @@ class Agreement:
     dimensions: tuple[str, ...]
     values: Mapping[Key, float]
     n: tuple[int, int]
+    lower: frozenset[str] = frozenset()
+    """Scores of which low values are good."""
+
+    def label(self, score: str) -> str:
+        return f"{score} ↓" if score in self.lower else score
 
     @property
     def title(self) -> str:
@@ -61,7 +69,8 @@ def agreements(run: Run) -> Iterator[Agreement]:
     """What the run's agreement tables say, in their order; levels without a single value are left out."""
     for name, table in run.analyses.items():
         if table.columns == AGREEMENT:
-            yield from _agreements(name, table)
+            lower = frozenset(n for n, info in run.infos.items() if not info.higher_is_better)
+            yield from (replace(agreement, lower=lower) for agreement in _agreements(name, table))
 
 
 def empty_agreements(run: Run) -> tuple[str, ...]:
@@ -103,6 +112,7 @@ class GainRow:
 
     score: str
     level: str
+    n: int
     all: float
     selected: float
     difference: float
@@ -118,6 +128,10 @@ class Gain:
     task: str
     model: str
     rows: tuple[GainRow, ...]
+    lower: frozenset[str] = frozenset()
+
+    def label(self, score: str) -> str:
+        return f"{score} ↓" if score in self.lower else score
 
     @property
     def title(self) -> str:
@@ -131,14 +145,15 @@ def gains(run: Run) -> Iterator[Gain]:
         return
     suite: Any = run.manifest.get("suite") or {}
     strategy = str(suite.get("resolved", {}).get("generate", {}).get("strategy", "choosing"))
+    lower = frozenset(n for n, info in run.infos.items() if not info.higher_is_better)
     found: dict[tuple[str, str], list[GainRow]] = {}
-    for task, model, score, level, *numbers, _ in table.rows:
+    for task, model, score, level, *numbers, n in table.rows:
         rows = found.setdefault((str(task), str(model)), [])
         values = [float(value) for value in numbers if isinstance(value, int | float)]
         if len(values) == len(numbers) and not str(score).startswith(TERM) and (values[3] > 0 or values[4] < 0):
-            rows.append(GainRow(str(score), str(level), *values))
+            rows.append(GainRow(str(score), str(level), int(n or 0), *values))
     for (task, model), rows in found.items():
-        yield Gain(strategy, task, model, tuple(rows))
+        yield Gain(strategy, task, model, tuple(rows), lower)
 
 
 def by_sample(table: AnalysisTable) -> bool:

@@ -196,7 +196,7 @@ class Summary:
         top = self.tally.top(name)
         more = len(self.tally.reasons.get(name, ())) - len(top)
         shown = [(f"{count:,}× " if len(top) > 1 else "") + (reason or status) for status, reason, count in top]
-        return "; ".join(shown) + (f"; {more:,} more reasons" if more > 0 else "")
+        return "; ".join(shown) + (f"; {more:,} more {'reason' if more == 1 else 'reasons'}" if more > 0 else "")
 
     def _warnings(self) -> RenderResult:
         from rich.text import Text

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from harness import visible
-from harness_reports.analyses import agreements, by_sample, empty_agreements, gains, others, without_constants
+from harness_reports.analyses import SIGNS, agreements, by_sample, empty_agreements, gains, others, without_constants
 from harness_reports.view import number
 
 if TYPE_CHECKING:
@@ -52,6 +52,8 @@ def about(run: Run, width: int) -> RenderResult:
         yield from _agreement(agreement, width)
     for name in dict.fromkeys(agreement.table for agreement in found):
         yield plain(f"All coefficients with their intervals: tables/{name}.csv", "dim")
+    if found:
+        yield plain(SIGNS, "dim")
     for name in empty_agreements(run):
         yield Text()
         yield plain(f"Agreement with people, tables/{name}.csv: none, for no completion has both a score and {_SAID}")
@@ -61,12 +63,16 @@ def about(run: Run, width: int) -> RenderResult:
         yield plain(gain.title, "bold")
         yield _gain(gain) if gain.rows else Text("no score for certain", style="dim")
     if changed:
-        yield Text("Scores whose interval of the difference excludes 0; all: tables/selected.csv", style="dim")
+        yield Text(
+            "Scores whose interval of the difference excludes 0, over n samples; all: tables/selected.csv", style="dim"
+        )
     for name, table in others(run):
+        if not table.rows:
+            continue
         yield Text()
         if by_sample(table) or len(table.rows) > MOST_ROWS:
             yield plain(f"{name}: {len(table.rows):,} rows in tables/{name}.csv", "dim")
-        elif table.rows:
+        else:
             narrow, same = without_constants(table)
             yield plain(", ".join([name, *same]), "bold")
             yield _plain(narrow)
@@ -74,7 +80,7 @@ def about(run: Run, width: int) -> RenderResult:
 
 def _agreement(agreement: Agreement, width: int) -> Iterator[Table]:
     """As many dimensions side by side as leave numbers whole, the rest below."""
-    label = min(LABEL_WIDTH, max(len(visible(score)) for score in agreement.scores))
+    label = min(LABEL_WIDTH, max(len(visible(agreement.label(score))) for score in agreement.scores))
     most = max(1, (width - label - GAP) // (MIN_WIDTH + GAP))
     for start in range(0, len(agreement.dimensions), most):
         yield _of_dimensions(agreement, agreement.dimensions[start : start + most], label, width)
@@ -89,7 +95,7 @@ def _of_dimensions(agreement: Agreement, dimensions: Sequence[str], label: int, 
         table.add_column(plain(dimension), justify="right", overflow="fold", max_width=max(each, MIN_WIDTH))
     for score in agreement.scores:
         values = (agreement.values.get((score, dimension)) for dimension in dimensions)
-        table.add_row(plain(score), *(number(value, 3) for value in values))
+        table.add_row(plain(agreement.label(score)), *(number(value, 3) for value in values))
     return table
 
 
@@ -100,10 +106,11 @@ def _gain(gain: Gain) -> Table:
     for name in ("all", "selected", "difference"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("", style="dim", no_wrap=True)
+    table.add_column("n", style="dim", justify="right")
     for row in gain.rows:
         numbers = (number(value, 3) for value in (row.all, row.selected, row.difference))
         interval = plain(f"[{number(row.ci_low, 3)}, {number(row.ci_high, 3)}]")
-        table.add_row(plain(row.score), plain(row.level), *numbers, interval)
+        table.add_row(plain(gain.label(row.score)), plain(row.level), *numbers, interval, f"{row.n:,}")
     return table
 
 

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from harness import STATUSES
-from harness_reports.analyses import agreements, by_sample, gains, others
+from harness_reports.analyses import SIGNS, agreements, by_sample, gains, others
 from harness_reports.view import (
     FINISHED,
     Column,
@@ -51,6 +51,7 @@ def page(run: Run, seen_statuses: Tally) -> dict[str, Any]:
         "any_lower": any(not column.higher_is_better for column in seen.columns),
         "any_partial": any(seen.partial(row) for row in seen.corpus.values()),
         "reward": _reward(seen, manifest),
+        "signs": SIGNS,
         "agreements": [_agreement(a) for a in agreements(run)],
         "gains": list(gains(run)),
         "tables": [_table(name, table) for name, table in others(run)],
@@ -167,7 +168,10 @@ def _agreement(agreement: Agreement) -> dict[str, Any]:
         "title": agreement.title,
         "dimensions": agreement.dimensions,
         "rows": [
-            (score, [(number(value, 3), value is not None and abs(value) == top) for value, top in values])
+            (
+                agreement.label(score),
+                [(number(value, 3), value is not None and abs(value) == top) for value, top in values],
+            )
             for score, values in found
         ],
     }

@@ -73,6 +73,7 @@ class View:
     models: tuple[str, ...]
     columns: tuple[Column, ...]
     corpus: Mapping[tuple[str, str, str], CorpusRow]
+    incomplete: frozenset[str] = frozenset()
 
     def of(self, *kinds: Kind) -> tuple[Column, ...]:
         return tuple(column for column in self.columns if column.kind in kinds)
@@ -83,10 +84,8 @@ class View:
         return tuple(model for model in self.models if model in having or not having)
 
     def partial(self, row: CorpusRow) -> bool:
-        """Whether fewer completions have a value here than for another score of the same task and model."""
-        by_completion = [column.name for column in self.columns if column.cells]
-        others = (self.corpus.get((row.task, row.model, name)) for name in by_completion)
-        return row.score in by_completion and row.n < max((other.n for other in others if other), default=0)
+        """Whether the score has no value for some completion of the run, so that it must be said how many have one."""
+        return row.score in self.incomplete
 
 
 def view(run: Run) -> View:
@@ -101,6 +100,7 @@ def view(run: Run) -> View:
         models=_names(manifest.get("models"), (key[1] for key in corpus)),
         columns=_columns(run),
         corpus=corpus,
+        incomplete=frozenset(name for name, found in statuses(run).items() if not_ok(found)),
     )
 
 

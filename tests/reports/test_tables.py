@@ -78,7 +78,9 @@ def test_what_a_choice_changes_for_certain_is_shown_and_no_more(run: FakeRun) ->
     assert [row.score for row in one.rows] == ["bleu", "ter"]
     assert (other.model, other.rows) == ("n", ())
     lines = printed(run, 80)
-    assert ["bleu", "corpus", "10.000", "14.000", "4.000", "[1.500,", "6.000]"] in [line.split() for line in lines]
+    assert ["bleu", "corpus", "10.000", "14.000", "4.000", "[1.500,", "6.000]", "20"] in [
+        line.split() for line in lines
+    ]
     assert "no score for certain" in lines
     assert "selection: 1 rows in tables/selection.csv" in lines
     assert "+4.000" in page(run)
@@ -94,6 +96,8 @@ def test_each_of_several_agreement_tables_has_its_own_name_and_file(run: FakeRun
     ]
     lines = printed(run, 160)
     assert "All coefficients with their intervals: tables/agreement.csv" in lines
+    assert any(line.startswith("Of a score marked ↓") for line in lines)
+    assert any(line.split()[:2] == ["self_bleu", "↓"] for line in lines)
     assert "All coefficients with their intervals: tables/crowd.agreement.csv" in lines
     assert not any("tables/agreement.csv" in line for line in printed(replace(run, analyses={}), 160))
 
