@@ -37,7 +37,7 @@ FIELDS: Final = {
 SEVERAL: Final = frozenset(("reference", "references", "metadata"))
 """Names that take a list of columns."""
 
-_LANGUAGE_PATTERN: Final = "[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*"
+_LANGUAGE_PATTERN: Final = "[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8})*"
 _MANY: Final = 2**31 - 1
 _SEED: Final = 2**63 - 1
 

@@ -41,6 +41,7 @@ SHAPE = [
     ("tasks: [{source: x.csv, limits: 5}]", "2:25: tasks[0]: unknown key 'limits'; did you mean 'limit'?"),
     ("tasks: [{source: x.csv, name: a b}]", "2:31: tasks[0].name: 'a b' is no name: a name starts with a letter"),
     ("tasks: [{source: x.csv, language: English text}]", "2:35: tasks[0].language: 'English text' is no language"),
+    ("tasks: [{source: x.csv, language: Chinese}]", "2:35: tasks[0].language: 'Chinese' is no language tag such as en"),
     ("tasks: [{source: x.csv, template: {mr}}]", "2:35: tasks[0].template: expected text, got a mapping; put text"),
     ("tasks: [{source: x.csv, template: 'a {mr.x}'}]", "2:35: tasks[0].template: '{mr.x}' at character 3 is no f"),
     ("tasks: [{source: x.csv, options: [a]}]", "2:34: tasks[0].options: expected a mapping, got a list"),
